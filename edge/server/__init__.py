@@ -1,0 +1,1 @@
+"""Acts: the only place with sockets, timers, randomness and logs."""
