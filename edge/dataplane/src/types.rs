@@ -3,6 +3,13 @@
 /// Monotonic time in microseconds since the data plane started. Only `io` reads a clock.
 pub type Micros = u64;
 
+/// A span of microseconds in NTP format (RFC 3550, section 4): 32 bits of seconds, 32 of fraction.
+pub fn micros_to_ntp(micros: i64) -> i64 {
+    let seconds = micros.div_euclid(1_000_000);
+    let fraction = (micros.rem_euclid(1_000_000) << 32) / 1_000_000;
+    (seconds << 32) | fraction
+}
+
 /// An RTP synchronisation source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ssrc(pub u32);

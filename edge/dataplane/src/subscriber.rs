@@ -1,0 +1,732 @@
+//! One player: which layer it gets, when, and under which numbers.
+//!
+//! A player is a cursor into the rings of its stream. Everything it may be behind by is in the
+//! ring already, so pacing, catching up after a join and waiting for a batch to be sent are all
+//! the same thing: a cursor that has not moved yet.
+
+use crate::choice::choose_layer;
+use crate::congestion::{Estimator, Pacer, ProbePlan};
+use crate::packet::{Outgoing, Stamp};
+use crate::rewriter::Source;
+use crate::ring::Packet;
+use crate::rtcp;
+use crate::spec::{Selection, SubscriberSpec};
+use crate::srtp::Outbound;
+use crate::stream::{Layer, Stream, Track};
+use crate::track_out::{Limit, TrackOut};
+use crate::transmit::{Batch, Path, Tos};
+use crate::types::{Kind, Micros, Ssrc, micros_to_ntp};
+use std::sync::Arc;
+
+/// Interval of sender reports.
+const REPORT_US: Micros = 1_000_000;
+/// Interval of layer choice.
+pub const CHOICE_US: Micros = 200_000;
+/// A frame of up to this many bytes leaves at once; larger ones are paced.
+const BURST_BYTES: usize = 24_000;
+/// Paced output may use this share of the estimate, in percent (libwebrtc's pacing factor).
+const PACING_PERCENT: u64 = 250;
+/// Pacing is never slower than this, in bit/s.
+const MIN_PACING_BPS: u64 = 4_000_000;
+/// Padding added to make the packets of a frame equal; more would waste the player's bandwidth.
+const MAX_PADDING: usize = 48;
+/// A live player that is this far behind waits for a key frame instead.
+const MAX_LAG_US: Micros = 600_000;
+/// Repairs waiting at most; a player that lost more needs a key frame.
+const MAX_REPAIRS: usize = 256;
+/// How far back a probe takes packets from.
+const PROBE_DEPTH: u64 = 64;
+/// For tracks that are never thinned.
+const EVERYTHING: Limit = Limit {
+    temporal: u8::MAX,
+    thin: false,
+};
+
+/// How far a pump got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pump {
+    /// Everything there is was sent.
+    Done,
+    /// The batch is full: send it and come back.
+    Full,
+    /// The pacer wants a pause until then.
+    Paced(Micros),
+}
+
+/// What sending needs from outside. No `Debug`: it holds keys.
+pub struct Sending<'a> {
+    /// Where datagrams go.
+    pub batch: &'a mut Batch,
+    /// Encryption.
+    pub outbound: &'a mut Outbound,
+    /// The player.
+    pub path: Path,
+    /// Now.
+    pub now: Micros,
+    /// NTP time of our microsecond 0.
+    pub ntp_epoch: u64,
+}
+
+/// Counts since they were last taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// RTP packets.
+    pub packets: u64,
+    /// Bytes of RTP packets.
+    pub bytes: u64,
+    /// Retransmissions among them.
+    pub retransmitted: u64,
+    /// Whole video frames.
+    pub frames: u64,
+    /// Frames left out by tier or wish.
+    pub dropped_tier: u64,
+    /// Frames left out because the path is slow.
+    pub dropped_congestion: u64,
+}
+
+/// The player's side of a session.
+#[derive(Debug)]
+pub struct Egress {
+    /// Stream number.
+    pub stream: u32,
+    /// Since when the stream was wanted.
+    pub joined: Micros,
+    /// Whether the first whole key frame has gone out.
+    pub started: bool,
+    /// Counts not yet taken.
+    pub counts: Counts,
+    /// Round trip by RTCP, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Name of the layer last told to Python.
+    pub told_layer: Option<Source>,
+    /// Due time of the pacer, while waiting for it.
+    pub paced: Option<Micros>,
+    /// When to choose a layer again.
+    pub next_choice: Micros,
+    /// When sender reports are due.
+    pub next_report: Micros,
+    /// Sound.
+    audio: Option<TrackOut>,
+    /// Picture.
+    video: Option<TrackOut>,
+    /// CNAME.
+    cname: String,
+    /// Player's wish.
+    selection: Selection,
+    /// Bandwidth estimate.
+    estimator: Estimator,
+    /// Byte bucket.
+    pacer: Pacer,
+    /// Whether transport-wide numbers are written.
+    transport_cc: bool,
+    /// Packets asked for by NACK and not yet sent again.
+    repairs: Vec<(Kind, u16)>,
+    /// Padding being sent to test for more bandwidth.
+    probe: Option<Probe>,
+}
+
+impl Egress {
+    /// Refuses specifications with unknown codecs.
+    pub fn new(
+        stream: u32,
+        spec: SubscriberSpec,
+        bitrates: (u64, u64, u64),
+        now: Micros,
+    ) -> Option<Self> {
+        let (start, min, max) = bitrates;
+        let mut egress = Egress {
+            stream,
+            joined: now,
+            started: false,
+            counts: Counts::default(),
+            rtt_us: None,
+            told_layer: None,
+            paced: None,
+            next_choice: now,
+            next_report: now,
+            audio: None,
+            video: None,
+            cname: spec.cname,
+            selection: Selection::default(),
+            estimator: Estimator::new(start, min, max),
+            pacer: Pacer::new((start * PACING_PERCENT / 100).max(MIN_PACING_BPS), BURST_BYTES),
+            transport_cc: false,
+            repairs: Vec::new(),
+            probe: None,
+        };
+        for track in spec.tracks {
+            let kind = track.kind;
+            egress.transport_cc |= track.transport_cc && track.extensions.transport_cc != 0;
+            let out = TrackOut::new(track, spec.playout_delay_ms)?;
+            match kind {
+                Kind::Audio => egress.audio = Some(out),
+                Kind::Video => egress.video = Some(out),
+            }
+        }
+        Some(egress)
+    }
+
+    /// The player's own wish, from now on.
+    pub fn select(&mut self, selection: Selection) {
+        self.selection = selection;
+        self.next_choice = 0;
+    }
+
+    /// Layer being sent.
+    pub fn layer(&self) -> Option<Source> {
+        self.video.as_ref().and_then(|video| video.source)
+    }
+
+    /// Estimated bandwidth and reported loss.
+    pub fn quality(&self) -> (u64, f32) {
+        let lost = self.video.as_ref().map_or(0, |video| video.fraction_lost);
+        (self.estimator.target_bps(), f32::from(lost) / 256.0)
+    }
+
+    /// Whether video is wanted of a layer that is not being sent: its key frame is needed.
+    pub fn wanted_layer(&self) -> Option<u8> {
+        self.video.as_ref().and_then(|video| video.target)
+    }
+
+    /// Whether the key frame of the wanted layer is in the ring already.
+    pub fn can_switch(&self, stream: &Stream) -> bool {
+        let Some(out) = self.video.as_ref() else {
+            return false;
+        };
+        let layers = stream.video.as_ref().map(|track| &track.layers);
+        out.target
+            .and_then(|target| layers?.get(usize::from(target))?.ring.key_start())
+            .is_some_and(|key| key >= out.switch_after)
+    }
+
+    /// Choose the layer that estimate, tier and wish allow. Cheap, called a few times a second.
+    pub fn choose(&mut self, stream: &Stream, now: Micros) {
+        self.next_choice = now + CHOICE_US;
+        if self.estimator.deadline().is_some_and(|due| due <= now) {
+            self.estimator.on_deadline(now);
+        }
+        let estimate = self.estimator.target_bps();
+        self.pacer
+            .set_rate((estimate * PACING_PERCENT / 100).max(MIN_PACING_BPS));
+        let (Some(out), Some(track)) = (self.video.as_mut(), stream.video.as_ref()) else {
+            return;
+        };
+        let current = out.source.filter(|source| source.epoch == stream.epoch);
+        let chosen = choose_layer(&self.selection, track, stream.tier, current, estimate, now);
+        let Some(choice) = chosen else {
+            return;
+        };
+        if current.map(|source| source.layer) == Some(choice.layer) {
+            out.target = None;
+        } else if out.target != Some(choice.layer) {
+            out.target = Some(choice.layer);
+            out.switch_after = match current {
+                Some(_) => track
+                    .layers
+                    .get(usize::from(choice.layer))
+                    .map_or(0, |layer| layer.ring.head()),
+                None => 0,
+            };
+        }
+        if let Some(wanted_bps) = choice.wanted_bps
+            && self.probe.is_none()
+            && out.shape.has_rtx()
+        {
+            self.probe = self.estimator.want_probe(wanted_bps, now).map(|plan| Probe {
+                plan,
+                since: now,
+                sent: 0,
+            });
+            self.paced = self.probe.map(|_| now);
+        }
+    }
+
+    /// Send what the rings hold for this player.
+    pub fn pump(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        self.paced = None;
+        sending.batch.close_message();
+        if self.pump_repairs(stream, sending) == Pump::Full {
+            return Pump::Full;
+        }
+        if self.pump_audio(stream, sending) == Pump::Full {
+            return Pump::Full;
+        }
+        sending.batch.close_message();
+        let pump = self.pump_video(stream, sending);
+        if let Pump::Paced(due) = pump {
+            self.paced = Some(due);
+        } else if pump == Pump::Done && self.probe.is_some() {
+            return self.pump_probe(stream, sending);
+        }
+        pump
+    }
+
+    /// Send packets that came late to a layer to a player that has passed them.
+    pub fn pump_late(&mut self, stream: &Stream, sending: &mut Sending<'_>) {
+        for kind in [Kind::Audio, Kind::Video] {
+            for (packet, outgoing) in self.late(stream, kind) {
+                self.write(kind, &packet, outgoing, 0, None, sending);
+            }
+        }
+    }
+
+    /// Remember what a NACK asks for; `pump` answers it. Returns how many packets it named.
+    pub fn on_nack(&mut self, media: Ssrc, lost: impl Iterator<Item = u16>, now: Micros) -> u64 {
+        let Some(kind) = self.kind_of(media) else {
+            return 0;
+        };
+        let pause = self.rtt_us.unwrap_or(20_000).clamp(5_000, 200_000) / 2;
+        let Some(out) = self.track_mut(kind) else {
+            return 0;
+        };
+        let mut count = 0;
+        let mut accepted = Vec::new();
+        for sequence in lost {
+            count += 1;
+            if out.may_repair(sequence, pause, now) {
+                accepted.push((kind, sequence));
+            }
+        }
+        self.repairs.extend(accepted);
+        let excess = self.repairs.len().saturating_sub(MAX_REPAIRS);
+        self.repairs.drain(..excess);
+        count
+    }
+
+    /// Take a receiver report about one of our streams.
+    pub fn on_report(&mut self, report: &rtcp::ReportBlock, now: Micros, ntp_epoch: u64) {
+        let Some(kind) = self.kind_of(report.ssrc) else {
+            return;
+        };
+        if report.last_sr != 0 {
+            let ntp = rtcp::ntp_middle(ntp_epoch.wrapping_add_signed(micros_to_ntp(now as i64)));
+            let ticks = ntp.wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_sr);
+            // Anything above a minute is a clock that jumped, not a round trip.
+            if ticks < 60 << 16 {
+                self.rtt_us = Some(u64::from(ticks) * 1_000_000 / 65_536);
+            }
+        }
+        if let Some(out) = self.track_mut(kind) {
+            out.fraction_lost = report.fraction_lost;
+        }
+        if kind == Kind::Video || self.video.is_none() {
+            self.estimator
+                .on_receiver_report(report.fraction_lost, self.rtt_us, now);
+        }
+    }
+
+    /// Transport-wide feedback.
+    pub fn on_transport_feedback(&mut self, fci: &[u8], now: Micros) -> Result<(), crate::error::Drop> {
+        self.estimator.on_transport_feedback(fci, now)?;
+        self.next_choice = self.next_choice.min(now + 20_000);
+        Ok(())
+    }
+
+    /// REMB, for players without transport-wide feedback.
+    pub fn on_remb(&mut self, bitrate_bps: u64, now: Micros) {
+        if !self.transport_cc {
+            self.estimator.on_remb(bitrate_bps, now);
+        }
+    }
+
+    /// The player lost its picture: the key frame of its layer is wanted anew.
+    pub fn on_picture_lost(&mut self, media: Ssrc) -> Option<u8> {
+        (self.kind_of(media) == Some(Kind::Video))
+            .then(|| self.layer().map(|source| source.layer))
+            .flatten()
+    }
+
+    /// Sender reports and source descriptions of both tracks, one compound each (RFC 3550, 6.1).
+    pub fn reports(&mut self, stream: &Stream, now: Micros, ntp_epoch: u64) -> Vec<Vec<u8>> {
+        self.next_report = now + REPORT_US;
+        let cname = self.cname.as_str();
+        let ntp = ntp_epoch.wrapping_add_signed(micros_to_ntp(now as i64));
+        [self.audio.as_ref(), self.video.as_ref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|out| {
+                let track = stream.track(out.spec.kind)?;
+                let info = out.sender_info(track, now, ntp)?;
+                let mut compound = Vec::with_capacity(64);
+                rtcp::write_sender_report(&mut compound, Ssrc(out.spec.ssrc), &info, &[]);
+                rtcp::write_sdes_cname(&mut compound, Ssrc(out.spec.ssrc), cname);
+                Some(compound)
+            })
+            .collect()
+    }
+
+    fn track_mut(&mut self, kind: Kind) -> Option<&mut TrackOut> {
+        match kind {
+            Kind::Audio => self.audio.as_mut(),
+            Kind::Video => self.video.as_mut(),
+        }
+    }
+
+    fn kind_of(&self, media: Ssrc) -> Option<Kind> {
+        [self.audio.as_ref(), self.video.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|out| out.spec.ssrc == media.0 || out.spec.rtx_ssrc == Some(media.0))
+            .map(|out| out.spec.kind)
+    }
+
+    fn late(&mut self, stream: &Stream, kind: Kind) -> Vec<(Arc<Packet>, Outgoing)> {
+        let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
+            return Vec::new();
+        };
+        let Some(source) = out.source.filter(|source| source.epoch == stream.epoch) else {
+            return Vec::new();
+        };
+        let Some(layer) = track.layers.get(usize::from(source.layer)) else {
+            return Vec::new();
+        };
+        let passed = layer.late.iter().filter(|index| **index < out.cursor);
+        passed
+            .filter_map(|index| {
+                let (number, piece) = out.rewriter.late(source, *index)?;
+                let packet = layer.ring.at(*index).filter(|p| !p.payload.is_empty())?;
+                let outgoing = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
+                Some((Arc::clone(packet), outgoing))
+            })
+            .collect()
+    }
+
+    /// Answer NACKs from the ring, by RTX where negotiated (RFC 4588).
+    fn pump_repairs(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        while let Some((kind, sequence)) = self.repairs.first().copied() {
+            if !sending.batch.has_room() {
+                return Pump::Full;
+            }
+            self.repairs.remove(0);
+            let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
+                continue;
+            };
+            let Some((number, index, piece)) = out.rewriter.find(sequence) else {
+                continue;
+            };
+            let packet = (piece.source.epoch == stream.epoch)
+                .then(|| track.layers.get(usize::from(piece.source.layer)))
+                .flatten()
+                .and_then(|layer| layer.ring.at(index))
+                .filter(|packet| !packet.payload.is_empty());
+            if let Some(packet) = packet {
+                let first = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
+                let outgoing = out.as_repair(first);
+                self.counts.retransmitted += 1;
+                self.write(kind, packet, outgoing, 0, None, sending);
+            }
+        }
+        Pump::Done
+    }
+
+    fn pump_audio(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        let (Some(out), Some(track)) = (self.audio.as_mut(), stream.audio.as_ref()) else {
+            return Pump::Done;
+        };
+        let Some(layer) = track.layers.first() else {
+            return Pump::Done;
+        };
+        let head = layer.ring.head();
+        let source = stream.source(0);
+        if out.codec != track.codec || head == 0 {
+            return Pump::Done;
+        }
+        if out.source != Some(source) {
+            out.start(track, source, head - 1, sending.now);
+        }
+        out.cursor = out.cursor.max(layer.ring.tail());
+        loop {
+            let Some(out) = self.audio.as_mut().filter(|out| out.cursor < head) else {
+                return Pump::Done;
+            };
+            if !sending.batch.has_room() {
+                return Pump::Full;
+            }
+            let index = out.cursor;
+            out.cursor += 1;
+            if let Some(packet) = layer.ring.at(index)
+                && !out.leave_out(packet, EVERYTHING)
+                && let Some(outgoing) = out.next_outgoing(packet)
+            {
+                if packet.marker || packet.index % 8 == 0 {
+                    let captured = layer.clock.captured(packet.timestamp, track.clock_rate);
+                    out.on_frame_sent(packet.timestamp, captured, sending.now);
+                }
+                self.write(Kind::Audio, packet, outgoing, 0, None, sending);
+            }
+        }
+    }
+
+    fn pump_video(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        let (Some(out), Some(track)) = (self.video.as_mut(), stream.video.as_ref()) else {
+            return Pump::Done;
+        };
+        if self.selection.paused || out.codec != track.codec {
+            out.stop();
+            return Pump::Done;
+        }
+        switch(out, track, stream.epoch, sending.now);
+        let Some(source) = out.source.filter(|source| source.epoch == stream.epoch) else {
+            return Pump::Done;
+        };
+        let Some(layer) = track.layers.get(usize::from(source.layer)) else {
+            return Pump::Done;
+        };
+        if let Some(frames) = fell_behind(out, layer, sending.now) {
+            self.counts.dropped_congestion += frames;
+            out.target = Some(source.layer);
+            out.switch_after = out.cursor;
+            out.stop();
+            return Pump::Done;
+        }
+        let limit = limit(&self.selection, stream.tier, layer);
+        self.pump_layer(track, layer, limit, sending)
+    }
+
+    fn pump_layer(
+        &mut self,
+        track: &Track,
+        layer: &Layer,
+        limit: Limit,
+        sending: &mut Sending<'_>,
+    ) -> Pump {
+        let head = layer.ring.head();
+        let mut frame = FrameSize::default();
+        loop {
+            let Some(out) = self.video.as_mut() else {
+                return Pump::Done;
+            };
+            if out.cursor >= head {
+                out.live = true;
+                return Pump::Done;
+            }
+            let index = out.cursor;
+            let Some(packet) = layer.ring.at(index) else {
+                out.cursor += 1;
+                continue;
+            };
+            if out.leave_out(packet, limit) {
+                out.cursor += 1;
+                self.counts.dropped_tier += u64::from(packet.marker && !packet.payload.is_empty());
+                continue;
+            }
+            if !self.pacer.ready(sending.now) {
+                return Pump::Paced(self.pacer.next(sending.now));
+            }
+            if !sending.batch.has_room() {
+                return Pump::Full;
+            }
+            out.cursor += 1;
+            let Some(outgoing) = out.next_outgoing(packet) else {
+                continue;
+            };
+            let capture = if packet.info.start || packet.marker {
+                layer.clock.captured(packet.timestamp, track.clock_rate)
+            } else {
+                None
+            };
+            if packet.marker {
+                out.on_frame_sent(packet.timestamp, capture, sending.now);
+                self.counts.frames += 1;
+                self.started = true;
+            }
+            let capture = capture.filter(|_| layer.clock.from_report());
+            let pad_to = frame.pad_to(layer, packet, head);
+            self.write(Kind::Video, packet, outgoing, pad_to, capture, sending);
+        }
+    }
+
+    /// Send old packets again at the rate of the probe: they may even repair something.
+    fn pump_probe(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        let Some(mut probe) = self.probe.take() else {
+            return Pump::Done;
+        };
+        let (Some(out), Some(track)) = (self.video.as_ref(), stream.video.as_ref()) else {
+            return Pump::Done;
+        };
+        if !out.shape.has_rtx() || sending.now >= probe.plan.until {
+            return Pump::Done;
+        }
+        let Some(layer) = out
+            .source
+            .filter(|source| source.epoch == stream.epoch)
+            .and_then(|source| track.layers.get(usize::from(source.layer)))
+        else {
+            return Pump::Done;
+        };
+        let newest = out.cursor;
+        let mut index = newest;
+        while probe.sent < probe.allowed(sending.now) {
+            if !sending.batch.has_room() {
+                self.probe = Some(probe);
+                return Pump::Full;
+            }
+            index = index.saturating_sub(1);
+            if index + PROBE_DEPTH < newest || index < layer.ring.tail() {
+                index = newest.saturating_sub(1);
+            }
+            let Some(out) = self.video.as_mut() else {
+                return Pump::Done;
+            };
+            let known = out.source.and_then(|source| out.rewriter.late(source, index));
+            let Some(((number, piece), packet)) = known.zip(layer.ring.at(index)) else {
+                probe.sent += 200; // a hole costs budget, so that the loop ends
+                continue;
+            };
+            let first = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
+            let outgoing = out.as_repair(first);
+            self.write(Kind::Video, packet, outgoing, 0, None, sending);
+            probe.sent += packet.payload.len() + 40;
+        }
+        if probe.sent < probe.plan.bytes {
+            self.probe = Some(probe);
+            return Pump::Paced(sending.now + 2_000);
+        }
+        Pump::Done
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        kind: Kind,
+        packet: &Packet,
+        outgoing: Outgoing,
+        pad_to: usize,
+        capture: Option<i64>,
+        sending: &mut Sending<'_>,
+    ) {
+        let (out, tos) = match kind {
+            Kind::Audio => (self.audio.as_mut(), Tos::Audio),
+            Kind::Video => (self.video.as_mut(), Tos::Video),
+        };
+        let Some(out) = out else {
+            return;
+        };
+        let now = sending.now;
+        let has_number = self.transport_cc && out.spec.extensions.transport_cc != 0;
+        let size_guess = packet.payload.len().max(pad_to) + 48;
+        let stamp = Stamp {
+            transport_cc: has_number.then(|| self.estimator.on_sent(size_guess, now)),
+            send_time: send_time(now),
+            capture_time: out.capture_time(packet, capture, now, sending.ntp_epoch),
+        };
+        let (shape, outbound) = (&out.shape, &mut *sending.outbound);
+        let size = sending.batch.push(sending.path, tos, |space| {
+            shape.write(space, packet, outgoing, stamp, pad_to, outbound)
+        });
+        let size = size.unwrap_or(0);
+        if size == 0 {
+            return;
+        }
+        let oldest = sending.batch.oldest.get_or_insert(packet.arrived);
+        if outgoing.repair.is_none() {
+            *oldest = (*oldest).min(packet.arrived);
+            out.packets = out.packets.wrapping_add(1);
+            out.octets = out.octets.wrapping_add(packet.payload.len() as u32);
+        }
+        self.counts.packets += 1;
+        self.counts.bytes += size as u64;
+        if kind == Kind::Video {
+            self.pacer.on_sent(size, now);
+        }
+    }
+}
+
+/// Padding that is being sent to test for more bandwidth.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    /// What the estimator asked for.
+    plan: ProbePlan,
+    /// When it began.
+    since: Micros,
+    /// Bytes sent of it.
+    sent: usize,
+}
+
+impl Probe {
+    fn allowed(&self, now: Micros) -> usize {
+        let elapsed = now.saturating_sub(self.since) + 2_000;
+        (self.plan.bytes).min((self.plan.rate_bps * elapsed / 8_000_000) as usize)
+    }
+}
+
+/// Payload size that the packets of the frame being sent are padded to.
+#[derive(Debug, Default)]
+struct FrameSize {
+    /// Timestamp of the frame, and the size of its largest packet.
+    known: Option<(u32, usize)>,
+}
+
+impl FrameSize {
+    fn pad_to(&mut self, layer: &Layer, packet: &Packet, head: u64) -> usize {
+        let largest = match self.known {
+            Some((timestamp, largest)) if timestamp == packet.timestamp => largest,
+            _ => {
+                let largest = (packet.index..head)
+                    .map_while(|index| layer.ring.at(index))
+                    .take_while(|other| other.timestamp == packet.timestamp)
+                    .map(|other| other.payload.len())
+                    .max()
+                    .unwrap_or(0);
+                self.known = Some((packet.timestamp, largest));
+                largest
+            }
+        };
+        let short = largest - packet.payload.len().min(largest);
+        // The last segment of a message may be shorter, so the last packet needs no padding.
+        if short == 0 || short > MAX_PADDING || packet.marker {
+            0
+        } else {
+            largest
+        }
+    }
+}
+
+/// Move to the wanted layer when its key frame is there.
+fn switch(out: &mut TrackOut, track: &Track, epoch: u32, now: Micros) {
+    let Some(target) = out.target else {
+        return;
+    };
+    let key = track
+        .layers
+        .get(usize::from(target))
+        .and_then(|layer| layer.ring.key_start());
+    if let Some(key) = key.filter(|key| *key >= out.switch_after) {
+        let source = Source {
+            layer: target,
+            epoch,
+        };
+        out.start(track, source, key, now);
+    }
+}
+
+/// Frames to give up when the player is so far behind that only a key frame helps.
+fn fell_behind(out: &TrackOut, layer: &Layer, now: Micros) -> Option<u64> {
+    let head = layer.ring.head();
+    if out.cursor >= head {
+        return None;
+    }
+    let lost = out.cursor < layer.ring.tail();
+    let waiting = layer.ring.at(out.cursor).map_or(0, |p| now.saturating_sub(p.arrived));
+    let late = out.live && waiting > MAX_LAG_US;
+    (lost || late).then(|| u64::from(layer.ring.frames_between(out.cursor, head)))
+}
+
+/// What tier and wish leave of a layer (DESIGN, tiers: 3 halves the frame rate).
+fn limit(selection: &Selection, tier: u8, layer: &Layer) -> Limit {
+    let thin = tier >= 3;
+    let temporal = if thin && layer.max_temporal > 0 {
+        layer.max_temporal - 1
+    } else {
+        u8::MAX
+    };
+    Limit {
+        temporal: temporal.min(selection.max_temporal.unwrap_or(u8::MAX)),
+        thin: thin && layer.max_temporal == 0,
+    }
+}
+
+/// 24 bits of 6.18 fixed-point seconds (abs-send-time).
+fn send_time(now: Micros) -> u32 {
+    (((now << 18) / 1_000_000) & 0xff_ffff) as u32
+}
