@@ -68,6 +68,19 @@ fn a_drop_is_followed_even_when_the_application_does_not_yield() {
 }
 
 #[test]
+fn a_deep_queue_is_noticed_by_its_growth_before_it_loses_anything() {
+    for seed in 1..=10 {
+        let mut world = on_top_layer(seed);
+        world.link.queue_us = 10e6;
+        world.link.set_rate(1e6, world.now);
+        world.run(1_500 * MS);
+        let target = world.estimator.target_bps();
+        assert!(target < 1_100_000, "seed {seed}: {target}");
+        assert_eq!(world.estimator.loss_ratio(), 0.0);
+    }
+}
+
+#[test]
 fn a_policer_without_a_queue_is_followed_by_its_loss() {
     let mut world = on_top_layer(3);
     world.link.queue_us = 5e3;

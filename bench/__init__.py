@@ -1,0 +1,1 @@
+"""Benchmarks: this edge and its peers in the same run."""

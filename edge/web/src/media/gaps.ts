@@ -1,0 +1,60 @@
+/** What a person saw: intervals between rendered frames, and the freezes among them. */
+
+const MEAN_OVER = 30;
+const KEPT = 36_000;
+
+export class GapTracker {
+  /** Frames rendered, including those presented without a call to us. */
+  frames = 0;
+  freezes = 0;
+  freezeMs = 0;
+  longestMs = 0;
+  /** Milliseconds between rendered frames, oldest first, the last 36,000. */
+  readonly intervals: number[] = [];
+
+  #lastAt: number | null = null;
+  #presented = 0;
+  #recent: number[] = [];
+
+  /** A frame was presented at `at` (ms); `presented` counts all frames that this video presented. */
+  add(at: number, presented: number): void {
+    const fresh = this.#lastAt === null ? 1 : Math.max(1, presented - this.#presented);
+    this.frames += fresh;
+    this.#presented = presented;
+    if (this.#lastAt !== null) {
+      // A busy page is told of several frames at once: they were not late.
+      for (let index = 0; index < fresh; index += 1) {
+        this.#addInterval((at - this.#lastAt) / fresh);
+      }
+    }
+    this.#lastAt = at;
+  }
+
+  /** The next frame has no predecessor: after a pause, a hidden page, another video element. */
+  breakOff(): void {
+    this.#lastAt = null;
+  }
+
+  /** Milliseconds since the last frame. */
+  since(now: number): number | null {
+    return this.#lastAt === null ? null : now - this.#lastAt;
+  }
+
+  #addInterval(interval: number): void {
+    this.intervals.push(interval);
+    if (this.intervals.length > KEPT) {
+      this.intervals.shift();
+    }
+    this.longestMs = Math.max(this.longestMs, interval);
+    const mean = this.#recent.reduce((sum, value) => sum + value, 0) / this.#recent.length;
+    // The rule of webrtc-stats for freezeCount.
+    if (this.#recent.length > 0 && interval >= Math.max(3 * mean, mean + 150)) {
+      this.freezes += 1;
+      this.freezeMs += interval;
+    }
+    this.#recent.push(interval);
+    if (this.#recent.length > MEAN_OVER) {
+      this.#recent.shift();
+    }
+  }
+}

@@ -1,0 +1,1 @@
+"""Offers, answers, grants and sessions, tested with values."""
