@@ -36,7 +36,9 @@ def watchers_delay(series: list[dict[str, Any]], start_ns: int, end_ns: int) -> 
     }
 
 
-def storm(load: Path, server: Peer, cell: Cell, settings: Settings, storms: list[tuple[str, int, float]], late_ms: float) -> list[Report]:
+def storm(
+    load: Path, server: Peer, cell: Cell, settings: Settings, storms: list[tuple[str, int, float]], late_ms: float
+) -> list[Report]:
     """Watchers stay; storms (name, players, joins per second; 0 is all at once) come one after another."""
     longest = 30.0 + sum(25.0 + (players / rate if rate else 0.0) for _, players, rate in storms)
     results = []
@@ -44,7 +46,7 @@ def storm(load: Path, server: Peer, cell: Cell, settings: Settings, storms: list
         watching = replace(settings, seconds=longest)
         extra = ["--series-ms", str(SERIES_MS), "--late-ms", str(late_ms)]
         command = play_command(load, server, cell.players, watching, extra)
-        watchers = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603
+        watchers = subprocess.Popen(command, stdout=subprocess.PIPE)
         time.sleep(cell.players / settings.join_rate + SETTLE_S + 1)
         spans = []
         for name, players, rate in storms:
@@ -114,7 +116,10 @@ def table(results: list[Report], cell: Cell, late_ms: float) -> list[str]:
         )
         lines.append("| " + " | ".join(cells) + " |")
     if results:
-        lines += ["", f"Whole run: watchers' loss {results[0]['watchers_loss']:.5f}, packets later than {late_ms:g} ms: {results[0]['watchers_late']}."]
+        lines += [
+            "",
+            f"Whole run: watchers' loss {results[0]['watchers_loss']:.5f}, packets later than {late_ms:g} ms: {results[0]['watchers_late']}.",
+        ]
     return lines
 
 

@@ -17,9 +17,9 @@ def measure(cell: Cell, settings: Settings, notes: list[str]) -> dict[str, float
         return {}
     binary = build("floor", "floor")
     command = [str(binary), "--receivers", str(cell.players), "--rate-bps", str(cell.bitrate_bps), "--fps", "30"]
-    command += ["--burst", cell.burst, "--profile", settings.profile, "--seconds", str(int(settings.seconds))]
+    command += ["--burst", cell.burst, "--profile", settings.profile, "--seconds", str(settings.seconds)]
     command += ["--pin-cpu", str(SERVER_CPU), "--reader-cpu", str(LOAD_CPU), "--json"]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         report = json.loads(outcome.stdout.strip().splitlines()[-1])
         return {cell.label: float(report["cpu_ns_per_packet"])}

@@ -1,6 +1,6 @@
 """Resident memory per player, without and with a data channel.
 
-    python -m bench.memory [--players 500] [--peers edge]
+python -m bench.memory [--players 500] [--peers edge]
 """
 
 from __future__ import annotations
@@ -27,21 +27,36 @@ def main() -> None:
     options = parser.parse_args()
     load, adapters = choices.load_binary(options), choices.peer_options(options)
     cell = Cell(players=options.players, bitrate_bps=options.bitrate, burst="frame")
-    lines = ["| server | data channel | KiB/player joined | KiB/player 5 s later | connected | channels open | goal |", "|" + "---|" * 7]
+    lines = [
+        "| server | data channel | KiB/player joined | KiB/player 5 s later | connected | channels open | goal |",
+        "|" + "---|" * 7,
+    ]
     figures = []
     for name in options.peers.split(","):
         for channel in (False, True) if name == "edge" else (False,):
             settings = Settings(profile=options.profile, data_channel=channel)
             runs = [measure(load, peer(name, adapters), cell, settings) for _ in range(options.repeats)]
             joined = statistics.median(run["server_rss_per_player_bytes"] for run in runs) / 1024
-            later = statistics.median(
-                (run["server_rss_after_bytes"] - run["server_rss_before_bytes"]) / max(1, run["connected"]) for run in runs
-            ) / 1024
+            later = (
+                statistics.median(
+                    (run["server_rss_after_bytes"] - run["server_rss_before_bytes"]) / max(1, run["connected"])
+                    for run in runs
+                )
+                / 1024
+            )
             goal = GOALS_KIB[channel]
             verdict = f"{goal:.0f}: {'kept' if later <= goal else '**missed**'}" if name == "edge" else "-"
             figures.append({"peer": name, "data_channel": channel, "kib_joined": joined, "kib_later": later})
             last = runs[-1]
-            cells = (name, str(channel), f"{joined:.0f}", f"{later:.0f}", str(last["connected"]), str(last["channels"]), verdict)
+            cells = (
+                name,
+                str(channel),
+                f"{joined:.0f}",
+                f"{later:.0f}",
+                str(last["connected"]),
+                str(last["channels"]),
+                verdict,
+            )
             lines.append("| " + " | ".join(cells) + " |")
     note = (
         "RSS of the server's process from just before the first player to after the last, divided by players: "

@@ -29,7 +29,16 @@ lowest figure of the peers that were not full.
 """.strip()
 
 
-def write(out: Path, *, provenance: Provenance, settings: dict[str, Any], peers: dict[str, str], rows: Sequence[Row], floors: dict[str, float], notes: list[str]) -> None:
+def write(
+    out: Path,
+    *,
+    provenance: Provenance,
+    settings: dict[str, Any],
+    peers: dict[str, str],
+    rows: Sequence[Row],
+    floors: dict[str, float],
+    notes: list[str],
+) -> None:
     """Write `out`.json, .md and .png."""
     out.parent.mkdir(parents=True, exist_ok=True)
     document = {

@@ -55,18 +55,20 @@ class Settings:
 def build(crate: str, binary: str) -> Path:
     """The release binary of a crate under `bench/`, built when it is out of date."""
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(ROOT / "bench" / crate / "Cargo.toml")]
-    subprocess.run(command, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})  # noqa: S603
+    subprocess.run(command, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
     return TARGET / "release" / binary
 
 
 @contextmanager
-def publishing(load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def publishing(
+    load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float
+) -> Iterator[subprocess.Popen[bytes]]:
     """A publisher for at most `seconds`; ended on leaving."""
     command = [str(load), "publish", *peer.publish_arguments(), "--json", "--fifo"]
     command += ["--bitrate", str(cell.bitrate_bps), "--burst", cell.burst, "--seconds", str(seconds)]
     command += ["--profile", settings.profile, "--cpu", str(LOAD_CPU)]
     command += ["--audio"] if settings.audio else []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         time.sleep(PUBLISH_START_S)
         if process.poll() is not None:
@@ -90,7 +92,7 @@ def play_command(load: Path, peer: Peer, players: int, settings: Settings, extra
 def play(load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()) -> Report:
     """Run `load play` to its end. Raises RuntimeError when it fails."""
     command = play_command(load, peer, players, settings, extra)
-    outcome = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    outcome = subprocess.run(command, capture_output=True, check=False)
     if outcome.returncode != 0:
         raise RuntimeError(f"{peer.name}: {outcome.stderr.decode()[-2000:]}")
     report: Report = json.loads(outcome.stdout)

@@ -1,6 +1,6 @@
 """Hours of steady playing: is memory flat?
 
-    python -m bench.soak [--seconds 3600] [--players 200]
+python -m bench.soak [--seconds 3600] [--players 200]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def soak(load: Path, server: Peer, cell: Cell, settings: Settings) -> tuple[list
     series: list[tuple[float, int]] = []
     with publishing(load, server, cell, settings, settings.seconds + 120):
         command = play_command(load, server, cell.players, settings, ["--series-ms", str(INTERVAL_S * 1000)])
-        players = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603
+        players = subprocess.Popen(command, stdout=subprocess.PIPE)
         began = time.monotonic()
         output = b""
         while not output:

@@ -1,6 +1,6 @@
 """Hold a steady load and run a command meanwhile; `{pid}` in it is the server's.
 
-    python -m bench.steady --players 200 --seconds 20 -- perf record -g -F 999 -p {pid} -- sleep 10
+python -m bench.steady --players 200 --seconds 20 -- perf record -g -F 999 -p {pid} -- sleep 10
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def main() -> None:
     try:
         with publishing(load, server, cell, settings, options.seconds + 60):
             command = play_command(load, server, cell.players, settings)
-            players = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+            players = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             time.sleep(cell.players / settings.join_rate + 3)
-            subprocess.run([word.replace("{pid}", str(server.pid)) for word in options.command], check=True)  # noqa: S603
+            subprocess.run([word.replace("{pid}", str(server.pid)) for word in options.command], check=True)
             players.terminate()
             players.wait()
     finally:

@@ -42,11 +42,16 @@ def main() -> None:
             outcome.pop("series")
             if repeat > 0:
                 runs[workers].append(outcome)
-    lines = ["| workers | CPU ns/packet | packets/s delivered | loss | server CPUs used | delay p99 ms |", "|" + "---|" * 6]
+    lines = [
+        "| workers | CPU ns/packet | packets/s delivered | loss | server CPUs used | delay p99 ms |",
+        "|" + "---|" * 6,
+    ]
     cost = {}
     for workers, outcomes in runs.items():
         cost[workers] = statistics.median(run["server_cpu_ns_per_packet"] for run in outcomes)
-        rate, loss, cpu = (statistics.median(run[key] for run in outcomes) for key in ("packets_per_second", "loss", "server_cpu"))
+        rate, loss, cpu = (
+            statistics.median(run[key] for run in outcomes) for key in ("packets_per_second", "loss", "server_cpu")
+        )
         p99 = statistics.median(run["delay_ms"]["p99"] for run in outcomes)
         lines.append(f"| {workers} | {cost[workers]:.0f} | {rate:.0f} | {loss:.4f} | {cpu:.2f} | {p99:.2f} |")
     implied = 2 * cost[1] / cost[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Self
 
 
 class ErrorCode(StrEnum):
@@ -12,7 +13,7 @@ class ErrorCode(StrEnum):
     status: int
     retryable: bool
 
-    def __new__(cls, value: str, status: int, retryable: bool = False) -> ErrorCode:
+    def __new__(cls, value: str, status: int, retryable: bool = False) -> Self:
         code = str.__new__(cls, value)
         code._value_ = value
         code.status = status
@@ -53,10 +54,6 @@ class ErrorCode(StrEnum):
     DRAINING = "draining", 503, True
     NOT_READY = "not_ready", 503, True
     KEYS_UNAVAILABLE = "keys_unavailable", 503, True
-
-    # Why a session ended that had already been answered; never the code of an HTTP answer.
-    TRANSPORT_FAILED = "transport_failed", 400
-    SETUP_TIMED_OUT = "setup_timed_out", 408, True
 
     # The operator's side.
     CONFIG_INVALID = "config_invalid", 500

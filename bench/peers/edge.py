@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 
+from bench.machine import ROOT
 from bench.peers.base import PeerOptions, Server, free_port
 
 STREAM = "bench"
@@ -48,7 +49,8 @@ class EdgePeer:
         path = self.server.directory / "edge.yaml"
         path.write_text(json.dumps(configuration))
         command = self.options.edge_command or (sys.executable, "-m", "edge")
-        self.server.spawn([*command, "serve", "--config", str(path), "--insecure-open"], self.port)
+        environment = {"PYTHONPATH": str(ROOT)}
+        self.server.spawn([*command, "serve", "--config", str(path), "--insecure-open"], self.port, environment)
 
     def stop(self) -> None:
         """End it."""

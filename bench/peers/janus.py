@@ -101,7 +101,7 @@ class JanusPeer:
     def describe(self) -> str:
         """Version and settings."""
         query = ["dpkg-query", "-W", "-f", "${Version}", "janus"]
-        version = subprocess.run(query, check=False, capture_output=True, text=True).stdout  # noqa: S603
+        version = subprocess.run(query, check=False, capture_output=True, text=True).stdout
         loop = "event_loops=1" if self.event_loop else "a thread per handle (as shipped)"
         library = "the libsrtp given" if self.name == "janus-openssl" else "Debian's libsrtp2"
         return f"Debian {version or 'version unknown'}, streaming plugin, {loop}, {library}, ice_lite"

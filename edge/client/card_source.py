@@ -58,41 +58,71 @@ class CardSource:
     def run(self, sink: Sink, stop: threading.Event) -> None:
         card = TestCard(*self._size)
         layers = [_Layer(rank, self._settings, card) for rank in range(len(self._settings.rids))]
-        beep = beeping_second() if self._audio else []
-        # A beep begins with each second of the wall clock.
-        first_packet = int(time.time() % 1 / _AUDIO_PACKET_S)
         pacer = Pacer(stop)
-        pictures = packets = 0
-        while not stop.is_set():
-            picture_due, packet_due = pictures / self._settings.fps, packets * _AUDIO_PACKET_S
-            if beep and packet_due < picture_due:
-                pacer.wait_until(packet_due)
-                data = beep[(first_packet + packets) % len(beep)]
-                sink(
-                    AccessUnit(kind="audio", data=data, media_time_s=packet_due, wall_s=time.time())
-                )
-                packets += 1
-                continue
-            late_s = pacer.wait_until(picture_due)
-            pictures += 1
-            if late_s > 2 / self._settings.fps:
-                self.pictures_skipped += 1
-                continue
-            wall_s = time.time()
-            card.draw(wall_s)
+        beep = _Beep() if self._audio else None
+        pictures = 0
+        try:
+            while not stop.is_set():
+                due_s = pictures / self._settings.fps
+                if beep is not None and beep.due_s < due_s:
+                    pacer.wait_until(beep.due_s)
+                    sink(beep.take())
+                    continue
+                late_s = pacer.wait_until(due_s)
+                pictures += 1
+                if late_s > 2 / self._settings.fps:
+                    self.pictures_skipped += 1
+                    continue
+                self._picture(card, layers, due_s, sink)
+        finally:
             for layer in layers:
-                key = self._requests.take(layer.rid, picture_due)
-                for data, is_key in layer.encode(picture_due, key):
-                    sink(
-                        AccessUnit(
-                            kind="video",
-                            data=data,
-                            media_time_s=picture_due,
-                            wall_s=wall_s,
-                            key=is_key,
-                            rid=layer.rid,
-                        )
+                layer.close()
+
+    def _picture(
+        self, card: TestCard, layers: list[_Layer], media_time_s: float, sink: Sink
+    ) -> None:
+        wall_s = time.time()
+        card.draw(wall_s)
+        for layer in layers:
+            asked = self._requests.take(layer.rid, media_time_s)
+            for data, key in layer.encode(media_time_s, asked):
+                sink(
+                    AccessUnit(
+                        kind="video",
+                        data=data,
+                        media_time_s=media_time_s,
+                        wall_s=wall_s,
+                        key=key,
+                        rid=layer.rid,
                     )
+                )
+
+
+class _Beep:
+    """
+    Audio packets in order; a beep begins with each second of the wall clock.
+    """
+
+    def __init__(self) -> None:
+        self._packets = beeping_second()
+        self._first = int(time.time() % 1 / _AUDIO_PACKET_S)
+        self._taken = 0
+
+    @property
+    def due_s(self) -> float:
+        """
+        Media time of the next packet.
+        """
+        return self._taken * _AUDIO_PACKET_S
+
+    def take(self) -> AccessUnit:
+        """
+        The next packet.
+        """
+        due_s = self.due_s
+        data = self._packets[(self._first + self._taken) % len(self._packets)]
+        self._taken += 1
+        return AccessUnit(kind="audio", data=data, media_time_s=due_s, wall_s=time.time())
 
 
 class _Layer:
@@ -122,3 +152,6 @@ class _Layer:
             rows, columns = target.shape
             target[:] = drawn[:rows, :columns]
         return self._encoder.encode(self._frame, media_time_s, key)
+
+    def close(self) -> None:
+        self._encoder.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from fractions import Fraction
 from typing import cast
 
@@ -65,6 +67,8 @@ class VideoEncoder:
         gop_s: float,
     ) -> None:
         name, options = _ENCODERS[codec]
+        # SVT-AV1 writes its banner to stderr unless told to report errors only.
+        os.environ.setdefault("SVT_LOG", "1")
         self._time_base = Fraction(1, 90000)
         self._next_pts = 0
         try:
@@ -100,6 +104,13 @@ class VideoEncoder:
         picture.time_base = self._time_base
         picture.pict_type = PictureType.I if key else PictureType.NONE
         return [(bytes(packet), packet.is_keyframe) for packet in self._context.encode(picture)]
+
+    def close(self) -> None:
+        """
+        Flush the encoder; nothing of what it held back is wanted.
+        """
+        with contextlib.suppress(av.FFmpegError):
+            self._context.encode(None)
 
 
 class OpusEncoder:

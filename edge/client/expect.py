@@ -57,7 +57,7 @@ def parse_expectations(text: str, known: Collection[str]) -> list[Expectation]:
             found.append(Expectation(name=match[1], comparison=match[2], limit=float(match[3])))
     if bad:
         raise ClientError(
-            f"cannot use {', '.join(map(repr, bad))} in --expect: want NAME>=NUMBER (or <=, <, >, ==)"
-            f" with NAME one of {', '.join(sorted(known))}"
+            f"cannot use {', '.join(map(repr, bad))} in --expect: want NAME>=NUMBER"
+            f" (or <=, <, >, ==) with NAME one of {', '.join(sorted(known))}"
         )
     return found

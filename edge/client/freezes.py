@@ -1,6 +1,7 @@
 """
-Freezes as WebRTC counts them (webrtc-stats, ``freezeCount``): a gap between two frames of at least
-three times the mean gap, and at least 150 ms more than it.
+Freezes as WebRTC counts them (webrtc-stats, ``freezeCount``).
+
+One is a gap between two frames of at least three times the mean gap, and 150 ms more than it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from typing import Any, cast
 import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
@@ -230,7 +229,8 @@ class _Run:
             yield from map(bytes, self._filter.filter(packet))
 
     def _encode_video(self, frame: VideoFrame, time_base: Fraction) -> None:
-        assert frame.pts is not None and self._video is not None
+        assert frame.pts is not None
+        assert self._video is not None
         at = self._place(frame.pts, time_base, 0)
         full = self._source.size(self._video)
         for rank, rid in enumerate(self._settings.rids):

@@ -14,7 +14,8 @@ from edge.client.description import (
     parse_answer,
 )
 from edge.client.failure import ClientError
-from edge.client.sender import MediaSender, StreamSpec
+from edge.client.outgoing import StreamSpec
+from edge.client.sender import MediaSender
 from edge.client.signalling import Signalling, host_of
 from edge.client.sources import SourceFormat, VideoSettings
 from edge.client.transport import Transport

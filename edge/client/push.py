@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
+import contextlib
 import signal
 import sys
 import threading
 import time
 from dataclasses import replace
 
+from edge.client.arguments import bitrate, positive, size
 from edge.client.card_source import CardSource
 from edge.client.failure import ClientError
 from edge.client.media_source import MediaSource
@@ -50,21 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--codec", choices=sorted(CODECS), default="h264")
     parser.add_argument("--token", help="bearer token with the publish scope")
-    parser.add_argument(
-        "--duration", type=_positive, metavar="S", help="stop after so many seconds"
-    )
+    parser.add_argument("--quiet", action="store_true", help="no progress line")
+    parser.add_argument("--duration", type=positive, metavar="S", help="stop after so many seconds")
     parser.add_argument(
         "--loop", action=argparse.BooleanOptionalAction, default=True, help="repeat a file"
     )
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="default: 1280x720 or the source's own"
+        "--size", type=size, metavar="WxH", help="default: 1280x720 or the source's own"
     )
-    parser.add_argument("--fps", type=_positive, default=30.0, help="of the test card (default 30)")
+    parser.add_argument("--fps", type=positive, default=30.0, help="of the test card (default 30)")
     parser.add_argument(
         "--bitrate", type=bitrate, default=2_500_000, help="of video, such as 2500k or 4M"
     )
     parser.add_argument(
-        "--gop", type=_positive, default=1.0, metavar="S", help="seconds between key frames"
+        "--gop", type=positive, default=1.0, metavar="S", help="seconds between key frames"
     )
     parser.add_argument("--no-audio", action="store_true")
     parser.add_argument("--no-reconnect", action="store_true", help="end when the session is lost")
@@ -81,35 +81,6 @@ def run(args: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-
-
-def bitrate(text: str) -> int:
-    """
-    Bits per second from a number with an optional k or M.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text)
-    factor = {"": 1, "k": 1000, "m": 1_000_000}
-    value = int(float(match[1]) * factor[match[2].lower()]) if match else 0
-    if value < 10_000:
-        raise argparse.ArgumentTypeError(f"not a bit rate of at least 10k: {text!r}")
-    return value
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"not a positive number: {text!r}")
-    return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
-    if not match or int(match[1]) % 8 or int(match[2]) % 8:
-        raise argparse.ArgumentTypeError(f"not WIDTHxHEIGHT in multiples of 8: {text!r}")
-    return int(match[1]), int(match[2])
 
 
 class _Studio:
@@ -185,9 +156,8 @@ class _Studio:
                 publication = Publication(self._format, self._settings, self._request_key_frame)
                 try:
                     await publication.open(signalling, self._url)
-                    _say(
-                        f"publishing to {publication.location} ({publication.transport.srtp_profile})"
-                    )
+                    profile = publication.transport.srtp_profile
+                    _say(f"publishing to {publication.location} ({profile})")
                     self._was_connected = True
                     self._sender = publication.sender
                     self._start_source()
@@ -214,7 +184,8 @@ class _Studio:
                 if done:
                     return ClientError(publication.transport.lost.result(), retry=True)
                 publication.live.report()
-                before = _progress(publication, before)
+                if not self._args.quiet:
+                    before = _progress(publication, before)
         finally:
             stop.cancel()
 
@@ -263,10 +234,8 @@ def _progress(publication: Publication, before: Counters) -> Counters:
 
 
 async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        pass
 
 
 def _say(text: str) -> None:

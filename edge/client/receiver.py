@@ -242,11 +242,11 @@ class StreamReceiver:
         try:
             picture = self._depacketize([packet.payload for packet, _ in packets])
         except ValueError:
-            self.counters.frames_dropped += 1
+            self._drop()
             self.needs_key = True
             return
         if self.needs_key and not picture.key:
-            self.counters.frames_dropped += 1
+            self._drop()
             return
         self.needs_key = False
         self.counters.frames += 1
@@ -264,8 +264,12 @@ class StreamReceiver:
         value = packet.extensions.get(self._capture_time_id or 0, b"")
         return int.from_bytes(value[:8], "big") if len(value) >= 8 else None
 
+    def _drop(self) -> None:
+        # What comes before the first key frame was not meant for this player.
+        self.counters.frames_dropped += self.counters.frames > 0
+
     def _cut(self) -> None:
         if self._partial:
-            self.counters.frames_dropped += 1
+            self._drop()
             self._partial = []
         self.needs_key = True

@@ -135,7 +135,8 @@ def table(result: WatchResult) -> str:
         ("rates", f"video {r.video_kbps:.0f} kbit/s, audio {r.audio_kbps:.0f} kbit/s"),
         (
             "audio",
-            f"{r.audio_packets} packets, {r.audio_lost} lost, jitter {_number(r.audio_jitter_ms)} ms",
+            f"{r.audio_packets} packets, {r.audio_lost} lost,"
+            f" jitter {_number(r.audio_jitter_ms)} ms",
         ),
         ("delay", _delay(r)),
         (

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import struct
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.client import rtcp, rtp
-from edge.client.description import AnsweredMedia
-from edge.client.packetize import packetizer
+from edge.client.estimate import Estimate
+from edge.client.outgoing import OutgoingStream, StreamSpec
 from edge.client.sources import AccessUnit
 from edge.client.transport import Transport
-from edge.model import CodecName, Kind
-
-RING_PACKETS = 1024
-"""Packets kept for retransmission: over three seconds at 2.5 Mbit/s."""
-
-_ESTIMATE_WINDOW_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSpec:
-    """One RTP stream to send, as negotiated."""
-
-    kind: Kind
-    codec: CodecName
-    rid: str
-    ssrc: int
-    rtx_ssrc: int
-    media: AnsweredMedia
-    payload_type: int
-    clock_rate: int
-
-    @property
-    def rtx_payload_type(self) -> int | None:
-        """
-        Payload type of retransmissions if the edge takes them (RFC 4588).
-        """
-        return self.media.rtx_of(self.payload_type)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,54 +28,6 @@ class Counters:
     key_requests: int = 0
     lost: int = 0
     """As the edge reports, all streams together."""
-
-
-class Estimate:
-    """
-    What the other side's feedback says of the path: bytes acknowledged per second, and loss.
-    """
-
-    def __init__(self) -> None:
-        self.remb_bps: int | None = None
-        self._sent: dict[int, int] = {}
-        self._acknowledged: deque[tuple[float, int]] = deque()
-        self._seen = self._missing = 0
-
-    def sent(self, number: int, size: int) -> None:
-        """
-        Note a packet under its transport-wide number.
-        """
-        self._sent[number] = size
-        if len(self._sent) > 8192:
-            for old in list(self._sent)[:4096]:
-                del self._sent[old]
-
-    def feedback(self, message: rtcp.TransportFeedback) -> None:
-        """
-        Take in one transport feedback.
-        """
-        arrivals = message.feedback.arrivals()
-        self._seen += message.feedback.count
-        self._missing += message.feedback.count - len(arrivals)
-        for number, arrival in arrivals.items():
-            size = self._sent.pop(number, None)
-            if size is not None:
-                self._acknowledged.append((arrival, size))
-        while self._acknowledged and (
-            self._acknowledged[-1][0] - self._acknowledged[0][0] > _ESTIMATE_WINDOW_S
-        ):
-            self._acknowledged.popleft()
-
-    def __str__(self) -> str:
-        words = []
-        if self.remb_bps is not None:
-            words.append(f"remb {self.remb_bps / 1000:.0f} kbit/s")
-        if len(self._acknowledged) > 1:
-            span = self._acknowledged[-1][0] - self._acknowledged[0][0]
-            rate = sum(size for _, size in self._acknowledged) * 8 / max(span, 0.1)
-            loss = 100 * self._missing / max(1, self._seen)
-            words.append(f"acked {rate / 1000:.0f} kbit/s, {loss:.1f} % missing")
-        return ", ".join(words) or "none"
 
 
 class MediaSender:
@@ -128,7 +51,7 @@ class MediaSender:
         self._on_key_request = on_key_request
         self._cname = cname
         self._transport_number = 0
-        self._streams = [_Stream(spec) for spec in streams]
+        self._streams = [OutgoingStream(spec) for spec in streams]
         self._by_key = {(s.spec.kind, s.spec.rid): s for s in self._streams}
         self._by_ssrc = {s.spec.ssrc: s for s in self._streams}
 
@@ -187,13 +110,13 @@ class MediaSender:
                 case rtcp.BandwidthEstimate():
                     self.estimate.remb_bps = packet.bitrate_bps
 
-    def _transmit(self, stream: _Stream, packet: rtp.RtpPacket, keep: bool = True) -> None:
+    def _transmit(self, stream: OutgoingStream, packet: rtp.RtpPacket, keep: bool = True) -> None:
         data = bytes(self._stamped(stream, packet))
         if keep:
             stream.keep(packet, data)
         self._transport.send_rtp(data)
 
-    def _stamped(self, stream: _Stream, packet: rtp.RtpPacket) -> rtp.RtpPacket:
+    def _stamped(self, stream: OutgoingStream, packet: rtp.RtpPacket) -> rtp.RtpPacket:
         ids = stream.spec.media.extensions
         extensions = dict(packet.extensions)
         if "transport_cc" in ids:
@@ -251,113 +174,3 @@ class MediaSender:
                 if round_trip < 10 << 16:
                     self.rtt_s = round_trip / 65536
         self.counters.lost = sum(stream.lost for stream in self._streams)
-
-
-class _Stream:
-    """
-    Numbers, clock and memory of one RTP stream.
-    """
-
-    def __init__(self, spec: StreamSpec) -> None:
-        self.spec = spec
-        self.lost = 0
-        self._packetize = packetizer(spec.codec)
-        self._sequence = secrets.randbits(15)
-        self._rtx_sequence = secrets.randbits(15)
-        self._time_offset = secrets.randbits(31)
-        self._units = secrets.randbits(15)
-        self._packets = self._octets = 0
-        self._clock: tuple[float, float] | None = None
-        self._ring: dict[int, tuple[rtp.RtpPacket, bytes]] = {}
-        self._last_fir: int | None = None
-
-    def packets(self, unit: AccessUnit) -> list[rtp.RtpPacket]:
-        payloads = self._packetize(unit.data, unit.key, self._units)
-        timestamp = self._rtp_time(unit.media_time_s)
-        self._clock = (unit.media_time_s, unit.wall_s)
-        self._units += 1
-        packets = []
-        for index, payload in enumerate(payloads):
-            packets.append(
-                rtp.RtpPacket(
-                    payload_type=self.spec.payload_type,
-                    sequence=self._sequence,
-                    timestamp=timestamp,
-                    ssrc=self.spec.ssrc,
-                    payload=payload,
-                    marker=index == len(payloads) - 1 and self.spec.kind == "video",
-                    extensions=self._extensions(unit, first=index == 0),
-                )
-            )
-            self._sequence = (self._sequence + 1) & 0xFFFF
-            self._packets += 1
-            self._octets += len(payload)
-        return packets
-
-    def report(self, wall_s: float) -> rtcp.SenderReport | None:
-        if self._clock is None:
-            return None
-        media_time_s, captured_s = self._clock
-        return rtcp.SenderReport(
-            ssrc=self.spec.ssrc,
-            ntp=rtp.ntp_time(wall_s),
-            rtp_time=self._rtp_time(media_time_s + wall_s - captured_s),
-            packets=self._packets,
-            octets=self._octets,
-        )
-
-    def keep(self, packet: rtp.RtpPacket, data: bytes) -> None:
-        self._ring[packet.sequence] = (packet, data)
-        self._ring.pop((packet.sequence - RING_PACKETS) & 0xFFFF, None)
-
-    def kept(self, sequence: int) -> tuple[rtp.RtpPacket, bytes] | None:
-        return self._ring.get(sequence)
-
-    def retransmission(self, packet: rtp.RtpPacket) -> rtp.RtpPacket | None:
-        """
-        The packet as RTX (RFC 4588, section 4), or ``None`` where RTX was not agreed.
-        """
-        payload_type = self.spec.rtx_payload_type
-        if payload_type is None:
-            return None
-        sequence = self._rtx_sequence
-        self._rtx_sequence = (sequence + 1) & 0xFFFF
-        return rtp.RtpPacket(
-            payload_type=payload_type,
-            sequence=sequence,
-            timestamp=packet.timestamp,
-            ssrc=self.spec.rtx_ssrc,
-            payload=struct.pack("!H", packet.sequence) + packet.payload,
-            marker=packet.marker,
-            extensions=self._identity(repaired=True),
-        )
-
-    def is_new_request(self, request: rtcp.PictureLoss) -> bool:
-        """
-        Whether it is no repetition: a FIR counts once per command number (RFC 5104).
-        """
-        if request.fir_command is None:
-            return True
-        repeated = request.fir_command == self._last_fir
-        self._last_fir = request.fir_command
-        return not repeated
-
-    def _rtp_time(self, media_time_s: float) -> int:
-        return (self._time_offset + round(media_time_s * self.spec.clock_rate)) & 0xFFFFFFFF
-
-    def _extensions(self, unit: AccessUnit, *, first: bool) -> dict[int, bytes]:
-        extensions = self._identity(repaired=False)
-        number = self.spec.media.extensions.get("abs_capture_time")
-        if number is not None and first:
-            extensions[number] = struct.pack("!Q", rtp.ntp_time(unit.wall_s))
-        return extensions
-
-    def _identity(self, *, repaired: bool) -> dict[int, bytes]:
-        ids = self.spec.media.extensions
-        extensions: dict[int, bytes] = {}
-        if "mid" in ids:
-            extensions[ids["mid"]] = self.spec.media.mid.encode()
-        rid_id = ids.get("repaired_rid" if repaired else "rid")
-        if self.spec.rid and rid_id is not None:
-            extensions[rid_id] = self.spec.rid.encode()
-        return extensions

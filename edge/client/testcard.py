@@ -7,10 +7,11 @@ twelfth. A cell is black for 0 and white for 1, most significant bit first:
 - cells 0 to 31: Unix time in milliseconds when the picture was drawn, modulo 2**32, big endian;
 - cells 32 to 39: CRC-8 (polynomial 0x07, initial value 0, result xor 0x55) of those four bytes.
 
-To read it, from a canvas as from an array: take the mean brightness of the middle half of each cell,
-in width and in height; halfway between the darkest and the brightest cell is the threshold; refuse
-the reading if those two are less than 64 apart or if the checksum is wrong. The layout is relative,
-so it survives scaling. Cells are 32 pixels wide at 1280 and 8 at 320: several transform blocks.
+To read it, from a canvas as from an array: take the mean brightness of the middle half of each
+cell, in width and in height; halfway between the darkest and the brightest cell is the threshold;
+refuse the reading if those two are less than 64 apart or if the checksum is wrong. The layout is
+relative, so it survives scaling. Cells are 32 pixels wide at 1280 and 8 at 320: one or more whole
+transform blocks, which survive compression.
 """
 
 from __future__ import annotations

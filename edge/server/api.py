@@ -37,6 +37,7 @@ def routes() -> list[web.RouteDef]:
 async def list_streams(request: web.Request) -> web.Response:
     """Every stream with its publisher's state, layers, tier and viewers."""
     gateway = await _operator(request)
+    gateway.driver.refresh_layers()
     return web.json_response({"streams": [_stream(stream) for stream in gateway.driver.streams]})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -36,6 +36,12 @@ from edge.signaling.negotiate import (
 MessageHook = Callable[[SessionRecord, Channel, "str | bytes"], bool]
 """Takes a data-channel message; False when nobody wanted it."""
 
+ENDED_REMEMBERED = 1024
+"""Closed sessions whose reason is still told to a peer that asks."""
+
+REMEASURE_S = 2.0
+"""After a change of layers, when their bit rates are meaningful."""
+
 log = structlog.get_logger()
 
 
@@ -51,6 +57,7 @@ class Driver:
         self._handles: dict[Handle, SessionRecord] = {}
         self._streams: dict[StreamId, LiveStream] = {}
         self._numbers: dict[int, LiveStream] = {}
+        self._ended: OrderedDict[SessionId, tuple[signaling.CloseReason, str]] = OrderedDict()
         self._next_number = 1
         self._changed = asyncio.Event()
         self.counters = Counters()
@@ -78,7 +85,7 @@ class Driver:
         """The session of a resource URL. Raises PeerError `session_not_found`."""
         record = self._sessions.get(SessionId(session))
         if record is None or record.stream.name != stream or record.role is not role:
-            raise PeerError(ErrorCode.SESSION_NOT_FOUND, "there is no such session")
+            raise self._session_not_found(session)
         return record
 
     def stream(self, name: StreamId) -> LiveStream | None:
@@ -177,6 +184,19 @@ class Driver:
         found.tier = tier
         self._engine.set_tier(found.number, tier)
 
+    def refresh_layers(self) -> None:
+        """Take bit and frame rates of all layers from the data plane's statistics."""
+        if not self._streams:
+            return
+        try:
+            stats = self._engine.stats()
+        except (ValueError, TypeError, KeyError):
+            return
+        for stream in self._streams.values():
+            layers = stats.video_layers(stream.number)
+            if layers and stream.machine.publisher is not None:
+                self._feed_stream(stream, sfu.LayersMeasured(layers=layers, fmtp=""))
+
     def announce_reconnect(self) -> None:
         """Tell every player to join again elsewhere (WHEP draft, event `reconnect`)."""
         for stream in self._streams.values():
@@ -186,6 +206,10 @@ class Driver:
         """End every session, with a goodbye each."""
         for record in tuple(self._sessions.values()):
             self.evict(record, signaling.CloseReason.SHUT_DOWN)
+        for stream in self._streams.values():
+            stream.disarm()
+        self._streams.clear()
+        self._numbers.clear()
 
     # What the data plane says
 
@@ -221,6 +245,8 @@ class Driver:
         live = self._numbers.get(stream)
         if live is not None:
             self._feed_stream(live, sfu.LayersMeasured(layers=layers, fmtp=fmtp))
+            # A new layer has no bit rate yet; once it has one, it is told again.
+            _at(time.monotonic() + REMEASURE_S, self.refresh_layers)
 
     def on_first_frame(self, handle: Handle, seconds: float) -> None:
         """A player was sent its first whole key frame."""
@@ -382,6 +408,9 @@ class Driver:
             **({"detail": detail} if detail else {}),
         )
         self.counters.closed[record.role, reason] += 1
+        self._ended[record.id] = (reason, detail)
+        if len(self._ended) > ENDED_REMEMBERED:
+            self._ended.popitem(last=False)
         for watcher in tuple(record.watchers.values()):
             watcher.close()
         if record.transport is not None:
@@ -491,6 +520,18 @@ class Driver:
             ErrorCode.STREAM_NOT_FOUND,
             f"the stream {name} has no publisher",
             {"Retry-After": str(self._config.streams.retry_after_s)},
+        )
+
+    def _session_not_found(self, session: str) -> PeerError:
+        """404, with the reason while it is remembered: it may name a remedy."""
+        end = self._ended.get(SessionId(session))
+        if end is None:
+            return PeerError(ErrorCode.SESSION_NOT_FOUND, "there is no such session")
+        reason, detail = end
+        return PeerError(
+            ErrorCode.SESSION_NOT_FOUND,
+            f"the session has ended: {detail or reason}",
+            reason=reason,
         )
 
     # What transports say, through SessionOwner

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from edge.config import DataPlaneConfig
 from edge.model import Handle, IceCredentials, Layer, PublisherSpec, SubscriberSpec
+from edge.server.stats import PlaneStats, read_layer, read_stats
 
 Tier = int
 """Degradation tier, 0 to 4."""
@@ -136,9 +137,9 @@ class Engine:
         """Forget a stream and its rings."""
         self._plane.remove_stream(stream)
 
-    def stats(self) -> str:
-        """Counters and gauges as JSON."""
-        return self._plane.stats()
+    def stats(self) -> PlaneStats:
+        """Counters and gauges now. Raises ValueError, TypeError or KeyError if they are unreadable."""
+        return read_stats(json.loads(self._plane.stats()))
 
     def session_stats(self, handle: Handle) -> dict[str, Any] | None:
         """Counters of one session."""
@@ -172,11 +173,10 @@ def _ice(local: IceCredentials, remote: IceCredentials) -> str:
 
 
 def _layers(listener: Listener, stream: int, detail: str) -> None:
-    fields = ("rid", "rank", "width", "height", "bitrate_bps", "fps", "active")
-    items = json.loads(detail)
-    layers = tuple(Layer(**{name: item[name] for name in fields}) for item in items)
+    items = [item for item in json.loads(detail) if item.get("kind", "video") == "video"]
+    layers = sorted((read_layer(item).layer for item in items), key=lambda layer: layer.rank)
     fmtp = next((item["fmtp"] for item in items if item.get("fmtp")), "")
-    listener.on_layers(stream, layers, fmtp)
+    listener.on_layers(stream, tuple(layers), fmtp)
 
 
 _EVENTS: dict[str, Callable[[Listener, int, Any], None]] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import structlog
@@ -24,11 +24,30 @@ from prometheus_client.metrics_core import (
 from edge.errors import DropCode
 from edge.model import Role
 from edge.server.gateway import Gateway
-from edge.server.stats import PlaneStats, StreamStats, WorkerStats, read_stats
+from edge.server.stats import Buckets, PlaneStats, StreamStats, WorkerStats
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("ingest", "congestion", "tier", "socket", "player")
 PROTOCOLS = {Role.PUBLISHER: "whip", Role.SUBSCRIBER: "whep"}
+SINGLE_LAYER = "main"
+"""Label of a video without simulcast: an empty label is an absent one in Prometheus."""
+
+SUMS = (
+    ("edge_packets_received", "packets_received", "Media datagrams received"),
+    ("edge_packets_sent", "packets_sent", "RTP packets sent, retransmissions included"),
+    ("edge_packets_retransmitted", "packets_retransmitted", "Packets sent again after a NACK"),
+    ("edge_packets_lost", "packets_lost", "Packets of studios that never came"),
+    ("edge_bytes_received", "bytes_received", "Bytes received"),
+    ("edge_bytes_sent", "bytes_sent", "Bytes of RTP packets sent"),
+    ("edge_nacks_sent", "nacks_sent", "Packets asked of studios"),
+    ("edge_nacks_received", "nacks_received", "Packets that players asked for"),
+    ("edge_udp_receive_drops", "udp_receive_drops", "Datagrams the kernel dropped at our sockets"),
+    ("edge_udp_send_drops", "send_dropped", "Datagrams the kernel did not take"),
+    ("edge_bus_drops", "bus_dropped", "Bursts that another worker was too slow to take"),
+    ("edge_keyframe_requests", "keyframe_requests", "Key frames asked of studios"),
+    ("edge_keyframe_requests_received", "keyframe_requests_received", "Key frames asked by players"),
+)
+"""(metric, counter of a worker, help), summed over the workers."""
 
 log = structlog.get_logger()
 
@@ -53,102 +72,135 @@ class EdgeCollector:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._frames = FrameTotals()
+        self._egress = Rate()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is collected at registration."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, once per scrape."""
+        """Every family, once per scrape. What cannot be read is absent, which is not zero."""
         yield from self._sessions()
-        stats = self._stats()
-        if stats is not None:
-            yield from _workers(stats.workers)
-            yield from self._streams(stats.streams)
-            yield _seconds("edge_media_rtt_seconds", "Round trip to players", stats.media_rtt)
-
-    def _stats(self) -> PlaneStats | None:
-        """None when the data plane cannot be read: absent is not zero."""
         try:
-            return read_stats(json.loads(self._gateway.engine.stats()))
+            stats = self._gateway.engine.stats()
         except (ValueError, TypeError, KeyError):
             log.exception("stats_unreadable")
-            return None
+            return
+        yield from _workers(stats.workers)
+        sent = sum(worker.counters.get("bytes_sent", 0) for worker in stats.workers)
+        rate_bps = self._egress.update(sent * 8, time.monotonic())
+        yield _gauge("edge_egress_bitrate_bps", "Bit rate to players since the last scrape", rate_bps)
+        yield from self._streams(stats)
 
     def _sessions(self) -> Iterator[Metric]:
-        gateway = self._gateway
-        driver = gateway.driver
+        driver, config = self._gateway.driver, self._gateway.config
         sessions = GaugeMetricFamily(
             "edge_sessions", "Connected sessions", labels=("role", "protocol")
         )
-        opening = GaugeMetricFamily(
+        connecting = GaugeMetricFamily(
             "edge_sessions_connecting", "Sessions between answer and media", labels=("role",)
         )
         counts = driver.counts()
         for role in Role:
             sessions.add_metric((role, PROTOCOLS[role]), counts[role, True])
-            opening.add_metric((role,), counts[role, False])
-        yield sessions
-        yield opening
-        yield _gauge(
-            "edge_session_capacity", "Sessions admitted at most", gateway.config.limits.max_sessions
-        )
-        yield _gauge("edge_draining", "1 while no new sessions are taken", int(gateway.draining))
+            connecting.add_metric((role,), counts[role, False])
         closed = CounterMetricFamily(
             "edge_sessions_closed", "Sessions that ended", labels=("role", "reason")
         )
         for (role, reason), count in driver.counters.closed.items():
             closed.add_metric((role, reason), count)
-        yield closed
-        yield _counter(
-            "edge_data_channel_messages_ignored",
-            "Messages of players that nothing here takes",
-            driver.counters.messages_ignored,
+        yield from (sessions, connecting, closed)
+        yield _gauge("edge_session_capacity", "Sessions admitted", config.limits.max_sessions)
+        yield _gauge("edge_draining", "1 while no new sessions are taken", self._gateway.draining)
+        ignored = driver.counters.messages_ignored
+        yield CounterMetricFamily(
+            "edge_data_channel_messages_ignored", "Messages that nothing here takes", value=ignored
         )
         joins = driver.counters.join_seconds
         yield _histogram(
             "edge_join_seconds",
             "From POST to the first whole key frame sent",
-            list(zip(joins.bounds, joins.counts, strict=False)),
-            sum(joins.counts),
-            joins.total,
+            Buckets(bounds=joins.bounds, counts=tuple(joins.counts), total=joins.total),
         )
 
-    def _streams(self, stats: Iterable[StreamStats]) -> Iterator[Metric]:
+    def _streams(self, stats: PlaneStats) -> Iterator[Metric]:
         labels = ("stream", "layer")
         bitrate = GaugeMetricFamily("edge_ingest_bitrate_bps", "Bit rate of a layer", labels=labels)
         fps = GaugeMetricFamily("edge_ingest_fps", "Frame rate of a layer", labels=labels)
         tier = GaugeMetricFamily("edge_tier", "Degradation tier", labels=("stream",))
-        sent = 0
-        dropped: dict[str, int] = defaultdict(int)
-        names = {stream.number: stream for stream in self._gateway.driver.streams}
-        for item in stats:
-            sent += item.frames_sent
-            for stage, count in item.frames_dropped.items():
-                dropped[stage] += count
-            stream = names.get(item.number)
-            if stream is None:
-                continue
-            for layer in item.layers:
-                bitrate.add_metric((stream.name, layer.rid), layer.bitrate_bps)
-                fps.add_metric((stream.name, layer.rid), layer.fps)
-        for stream in names.values():
+        names = {stream.number: stream.name for stream in self._gateway.driver.streams}
+        for stream in self._gateway.driver.streams:
             tier.add_metric((stream.name,), stream.tier)
-        yield bitrate
-        yield fps
-        yield tier
-        yield _counter("edge_video_frames_sent", "Video frames sent to players", sent)
-        family = CounterMetricFamily(
+        for item in stats.streams:
+            name = names.get(item.number)
+            for layer in item.layers if item.home and name is not None else ():
+                video = layer.kind == "video"
+                label = (layer.layer.rid or SINGLE_LAYER) if video else layer.kind
+                bitrate.add_metric((name or "", label), layer.layer.bitrate_bps)
+                if video:
+                    fps.add_metric((name or "", label), layer.layer.fps)
+        yield from (bitrate, fps, tier)
+        self._frames.update(stats.streams)
+        yield CounterMetricFamily(
+            "edge_video_frames_sent", "Video frames sent to players", value=self._frames.sent
+        )
+        dropped = CounterMetricFamily(
             "edge_video_frames_dropped", "Video frames not sent, or lost", labels=("stage",)
         )
         for stage in STAGES:
-            family.add_metric((stage,), dropped.get(stage, 0))
-        yield family
+            dropped.add_metric((stage,), self._frames.dropped[stage])
+        yield dropped
+
+
+class FrameTotals:
+    """Sums over streams that stay monotonic when a stream is forgotten."""
+
+    def __init__(self) -> None:
+        self._past: Counter[str] = Counter()
+        self._live: dict[int, Counter[str]] = {}
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self.dropped["sent"]
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Frames by stage, those sent under `sent`."""
+        return sum(self._live.values(), Counter(self._past))
+
+    def update(self, streams: Iterable[StreamStats]) -> None:
+        """Take the counts of the streams that exist; those that are gone keep their last."""
+        live: dict[int, Counter[str]] = {}
+        for stream in streams:
+            counts = live.setdefault(stream.number, Counter())
+            counts.update({**stream.frames_dropped, "sent": stream.frames_sent})
+        for number in self._live.keys() - live.keys():
+            self._past.update(self._live[number])
+        self._live = live
+
+
+class Rate:
+    """The growth of a counter per second between scrapes."""
+
+    def __init__(self) -> None:
+        self._value = 0
+        self._at: float | None = None
+        self._rate = 0.0
+
+    def update(self, value: int, now: float) -> float:
+        """Take the counter's value now; scrapes within half a second give the rate of before."""
+        if self._at is None or now - self._at >= 0.5:
+            if self._at is not None:
+                self._rate = max(0.0, (value - self._value) / (now - self._at))
+            self._value, self._at = value, now
+        return self._rate
 
 
 def _workers(workers: tuple[WorkerStats, ...]) -> Iterator[Metric]:
     busy = GaugeMetricFamily(
-        "edge_worker_busy_ratio", "Share of time a worker was busy", labels=("worker",)
+        "edge_worker_busy_ratio", "Share of the last second a worker was busy", labels=("worker",)
     )
     buffers = GaugeMetricFamily(
         "edge_udp_receive_buffer_bytes", "Receive buffer in effect", labels=("worker",)
@@ -156,65 +208,43 @@ def _workers(workers: tuple[WorkerStats, ...]) -> Iterator[Metric]:
     for index, worker in enumerate(workers):
         busy.add_metric((str(index),), worker.busy_ratio)
         buffers.add_metric((str(index),), worker.receive_buffer_bytes)
-    yield busy
-    yield buffers
-    for name, help_text, field in _SUMS:
-        yield _counter(name, help_text, sum(getattr(worker, field) for worker in workers))
+    yield from (busy, buffers)
+    for name, counter, help_text in SUMS:
+        total = sum(worker.counters.get(counter, 0) for worker in workers)
+        yield CounterMetricFamily(name, help_text, value=total)
     drops = CounterMetricFamily(
         "edge_datagrams_dropped", "Datagrams refused, by reason", labels=("reason",)
     )
     for code in DropCode:
         drops.add_metric((code,), sum(worker.drops.get(code, 0) for worker in workers))
     yield drops
-    yield _gauge(
-        "edge_egress_bitrate_bps", "Bit rate to players", sum(w.egress_bps for w in workers)
-    )
-    yield _seconds(
+    yield _histogram(
         "edge_forward_delay_seconds",
-        "From a packet's arrival to its sending",
-        [bucket for worker in workers for bucket in worker.forward_delay],
+        "From the arrival of a batch's oldest packet to the return of its send",
+        _merged(worker.forward_delay for worker in workers),
+    )
+    yield _histogram(
+        "edge_media_rtt_seconds", "Round trips to players", _merged(w.media_rtt for w in workers)
     )
 
 
-_SUMS = (
-    ("edge_packets_received", "Media datagrams received", "packets_received"),
-    ("edge_packets_sent", "Media datagrams sent", "packets_sent"),
-    ("edge_packets_retransmitted", "Packets sent again after a NACK", "packets_retransmitted"),
-    ("edge_packets_lost", "Packets that a studio's network lost for good", "packets_lost"),
-    ("edge_bytes_received", "Bytes received", "bytes_received"),
-    ("edge_bytes_sent", "Bytes sent", "bytes_sent"),
-    ("edge_udp_receive_drops", "Datagrams the kernel dropped at our sockets", "udp_receive_drops"),
-    ("edge_udp_send_drops", "Datagrams the kernel did not take", "send_dropped"),
-    ("edge_keyframe_requests", "Key frames asked of studios", "keyframe_requests"),
-)
+def _merged(histograms: Iterable[Buckets]) -> Buckets:
+    items = list(histograms)
+    if not items:
+        return Buckets(bounds=(), counts=(0,), total=0.0)
+    counts = tuple(sum(column) for column in zip(*(item.counts for item in items), strict=True))
+    return Buckets(bounds=items[0].bounds, counts=counts, total=sum(item.total for item in items))
+
+
+def _histogram(name: str, help_text: str, buckets: Buckets) -> HistogramMetricFamily:
+    cumulative: list[tuple[str, float]] = []
+    running = 0
+    for bound, count in zip((*buckets.bounds, float("inf")), buckets.counts, strict=True):
+        running += count
+        label = "+Inf" if bound == float("inf") else f"{bound:.6g}"
+        cumulative.append((label, float(running)))
+    return HistogramMetricFamily(name, help_text, buckets=cumulative, sum_value=buckets.total)
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, help_text, value=value)
-
-
-def _counter(name: str, help_text: str, value: float) -> CounterMetricFamily:
-    return CounterMetricFamily(name, help_text, value=value)
-
-
-def _seconds(name: str, help_text: str, buckets: list[tuple[float, int, float]]) -> Metric:
-    """A histogram from (bound, count, sum) triples, merged by bound."""
-    counts: dict[float, int] = defaultdict(int)
-    total = 0.0
-    for bound, count, share in buckets:
-        counts[bound] += count
-        total += share
-    finite = sorted(bound for bound in counts if bound != float("inf"))
-    pairs = [(bound, counts[bound]) for bound in finite]
-    return _histogram(name, help_text, pairs, sum(counts.values()), total)
-
-
-def _histogram(
-    name: str, help_text: str, pairs: list[tuple[float, int]], count: int, total: float
-) -> HistogramMetricFamily:
-    cumulative, running = [], 0
-    for bound, share in pairs:
-        running += share
-        cumulative.append((str(bound), float(running)))
-    cumulative.append(("+Inf", float(count)))
-    return HistogramMetricFamily(name, help_text, buckets=cumulative, sum_value=total)

@@ -47,6 +47,10 @@ HANDSHAKE_DATAGRAMS = 16
 SSL_MODE_RELEASE_BUFFERS = 0x10
 """SSL_MODE_RELEASE_BUFFERS of OpenSSL: an idle connection keeps no record buffers."""
 
+HELLO_REPEATS_S = (0.05, 0.1, 0.2, 0.4)
+"""When a client's first flight is sent again. OpenSSL waits 1 s, but a peer that opens its DTLS only
+after its own ICE check (FFmpeg's muxer) misses the first hello, and a round trip is far shorter."""
+
 _CURVES = {
     bytes.fromhex("06052b81040021"): "secp224r1",
     bytes.fromhex("06052b81040023"): "secp521r1",
@@ -230,6 +234,7 @@ class _Dtls(RTCDtlsTransport):
         self._connected = connected
         self._timer: asyncio.TimerHandle | None = None
         self._seen: list[bytes] = []
+        self._hello: list[bytes] = []
         self._remote = RTCDtlsParameters(
             fingerprints=[RTCDtlsFingerprint(algorithm=a, value=v) for a, v in spec.fingerprints]
         )
@@ -253,6 +258,7 @@ class _Dtls(RTCDtlsTransport):
         if self._state is State.NEW and self._role == "client":
             self._open()
             self._shake()
+            self._repeat_hello(*HELLO_REPEATS_S)
 
     def receive(self, datagram: bytes) -> None:
         """Feed one datagram."""
@@ -278,6 +284,16 @@ class _Dtls(RTCDtlsTransport):
         self._set_state(State.CLOSED)
         self._ssl = None
         self.remove_all_listeners()
+
+    def _repeat_hello(self, delay_s: float, *rest: float) -> None:
+        def repeat() -> None:
+            if self._state is State.CONNECTING and not self._seen:
+                for datagram in self._hello:
+                    self._owner.on_send(datagram)
+                if rest:
+                    self._repeat_hello(*rest)
+
+        asyncio.get_running_loop().call_later(delay_s, repeat)
 
     def _open(self) -> None:
         self._ssl = SSL.Connection(self._context)
@@ -316,7 +332,9 @@ class _Dtls(RTCDtlsTransport):
             self._fail("no SRTP profile in common")
             return
         self._set_state(State.CONNECTED)
-        self._seen = []
+        self._hello = []
+        # What came is not empty any more, so nothing is kept as a hello.
+        self._seen = [b""]
         # DTLS 1.3 may still have a last flight to repeat.
         self._arm_timer()
         self._connected(self, self.tls.get_selected_srtp_profile().decode())
@@ -383,7 +401,10 @@ class _Dtls(RTCDtlsTransport):
                 pending += self.tls.bio_read(65_536)
             except SSL.Error:
                 break
-        for datagram in datagrams(pending):
+        flight = datagrams(pending)
+        if not self._seen:
+            self._hello = flight or self._hello
+        for datagram in flight:
             self._owner.on_send(datagram)
 
     def _arm_timer(self) -> None:

@@ -177,6 +177,7 @@ def _watch(request: web.Request, record: SessionRecord, name: str, feed: Feed) -
             {"Retry-After": str(request.app[GATEWAY].config.limits.retry_after_s)},
         )
     record.feeds[name] = feed
+    request.app[GATEWAY].driver.refresh_layers()
 
     def closed() -> None:
         record.feeds.pop(name, None)

@@ -241,6 +241,7 @@ class Stream:
         return [Announce(event=event)]
 
     def _measure(self, layers: tuple[Layer, ...], fmtp: str) -> list[Effect]:
+        changed = _shape(layers) != _shape(self._layers)
         self._layers = layers
         if fmtp:
             self._tracks = tuple(
@@ -249,7 +250,8 @@ class Stream:
                 else track
                 for track in self._tracks
             )
-        return [Announce(event="layers")]
+        # Bit rates differ at every look; players are told when there is something to choose anew.
+        return [Announce(event="layers")] if changed else []
 
     def _count(self, now: float) -> list[Effect]:
         if self._count_due is None:
@@ -272,3 +274,10 @@ class Stream:
 
 def _codecs(tracks: tuple[StreamTrack, ...]) -> dict[Kind, CodecName]:
     return {track.kind: track.codec for track in tracks}
+
+
+def _shape(layers: tuple[Layer, ...]) -> list[tuple[object, ...]]:
+    return [
+        (layer.rid, layer.rank, layer.width, layer.height, layer.active, layer.bitrate_bps > 0)
+        for layer in layers
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.signaling.attributes import rtpmap
 from edge.signaling.codecs import OfferedCodec
 from edge.signaling.extensions import Extension
 from edge.signaling.offer import Direction, Offer, OfferedMedia
@@ -65,7 +66,7 @@ def rtp_section(
     flags = ["rtcp-mux", *(["rtcp-rsize"] if media.section.body.has("rtcp-rsize") else [])]
     mixed = ["extmap-allow-mixed"] if media.section.body.has("extmap-allow-mixed") else []
     extensions = [f"extmap:{extension}" for extension in agreed.extensions]
-    lines = (*mixed, *extensions, direction, *flags, *_codec_lines(agreed), *extra)
+    lines = (*mixed, *extensions, direction, *flags, *_codec_lines(media.section, agreed), *extra)
     return AnsweredSection(media=media, formats=agreed.formats, lines=lines)
 
 
@@ -141,19 +142,19 @@ def _refused(media: OfferedMedia) -> MediaSection:
     )
 
 
-def _codec_lines(agreed: AgreedCodec) -> list[str]:
-    codec, mapping = agreed.codec, agreed.codec.mapping
-    pt = codec.payload_type
-    channels = f"/{mapping.channels}" if mapping.channels else ""
-    lines = [f"rtpmap:{pt} {mapping.encoding}/{mapping.clock_rate}{channels}"]
-    lines += [f"rtcp-fb:{pt} {name}" for name in agreed.feedback]
+def _codec_lines(section: MediaSection, agreed: AgreedCodec) -> list[str]:
+    codec, payload_type = agreed.codec, agreed.codec.payload_type
+    # As the offerer spells them: some readers compare names and clocks as text.
+    maps = {rtpmap(value).payload_type: value for value in section.body.values("rtpmap")}
+    lines = [f"rtpmap:{maps[payload_type]}"]
+    lines += [f"rtcp-fb:{payload_type} {name}" for name in agreed.feedback]
     fmtp = _answered_fmtp(codec.fmtp)
-    lines += [f"fmtp:{pt} {fmtp}"] if fmtp else []
+    lines += [f"fmtp:{payload_type} {fmtp}"] if fmtp else []
     if agreed.rtx is not None:
-        lines += [f"rtpmap:{agreed.rtx} rtx/{mapping.clock_rate}", f"fmtp:{agreed.rtx} apt={pt}"]
+        lines += [f"rtpmap:{maps[agreed.rtx]}", f"fmtp:{agreed.rtx} apt={payload_type}"]
     if agreed.red_payload_type is not None and codec.red:
         red, text = codec.red
-        lines += [f"rtpmap:{red} red/{mapping.clock_rate}{channels}", f"fmtp:{red} {text}"]
+        lines += [f"rtpmap:{maps[red]}", f"fmtp:{red} {text}"]
     return lines
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-_RTPMAP = re.compile(r"([0-9]{1,3}) +([^\s/]+)/([0-9]{1,9})(?:/([0-9]{1,3}))?")
-_EXTMAP = re.compile(r"([0-9]{1,4})(?:/(sendrecv|sendonly|recvonly|inactive))? +(\S+)(?: .*)?")
+_RTPMAP = re.compile(r"(0|[1-9][0-9]{0,2}) +([^\s/]+)/([0-9]{1,9})(?:/([0-9]{1,3}))?")
+_EXTMAP = re.compile(
+    r"(0|[1-9][0-9]{0,3})(?:/(sendrecv|sendonly|recvonly|inactive))? +(\S+)(?: .*)?"
+)
 _RID = re.compile(r"([A-Za-z0-9_-]{1,255}) +(send|recv)(?: +(\S.*))?")
 _SSRC = re.compile(r"([0-9]{1,10})(?: +([^\s:]+)(?::(.*))?)?")
 _FINGERPRINT = re.compile(r"(\S+) +([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*)")
@@ -210,8 +212,9 @@ def token(value: str) -> str:
 
 
 def is_number(text: str, largest: int) -> bool:
-    """Whether the text is a plain decimal number of at most `largest`."""
-    return re.fullmatch(r"[0-9]{1,10}", text) is not None and int(text) <= largest
+    """Whether the text is a plain decimal number of at most `largest`, without leading zeros."""
+    plain = text.isascii() and text.isdigit() and (text[0] != "0" or len(text) == 1)
+    return plain and len(text) <= 10 and int(text) <= largest
 
 
 def _streams(rids: str) -> tuple[SimulcastStream, ...]:

@@ -76,19 +76,21 @@ def offered_codecs(section: MediaSection) -> tuple[OfferedCodec, ...]:
     ]
     repairs = _repairs(usable, maps, formats)
     redundancy = _redundancy(usable, maps, formats)
+    feedback = _feedback(section)
     found: list[OfferedCodec] = []
     for payload_type in dict.fromkeys(usable):
         mapping = maps.get(payload_type)
         known = CODECS.get(mapping.encoding.lower()) if mapping else None
         if mapping is None or known is None or known[1:] != (section.media, mapping.clock_rate):
             continue
+        offered = feedback.get("*", set()) | feedback.get(str(payload_type), set())
         found.append(
             OfferedCodec(
                 name=known[0],
                 payload_type=payload_type,
                 mapping=mapping,
                 fmtp=formats.get(payload_type, ""),
-                feedback=_feedback(section, payload_type, known[1]),
+                feedback=tuple(text for text in FEEDBACK[known[1]] if text in offered),
                 rtx=repairs.get(payload_type),
                 red=redundancy.get(payload_type),
             )
@@ -189,13 +191,11 @@ def _profile_number(name: CodecName, parameters: Mapping[str, str]) -> int:
     return int(text) if is_number(text, 255) else int(default)
 
 
-def _feedback(section: MediaSection, payload_type: int, kind: Kind) -> tuple[str, ...]:
-    offered = {
-        text
-        for form, text in map(rtcp_fb, section.body.values("rtcp-fb"))
-        if form in ("*", str(payload_type))
-    }
-    return tuple(text for text in FEEDBACK[kind] if text in offered)
+def _feedback(section: MediaSection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for form, text in map(rtcp_fb, section.body.values("rtcp-fb")):
+        found.setdefault(form, set()).add(text)
+    return found
 
 
 def _repairs(
@@ -204,8 +204,9 @@ def _repairs(
     found: dict[int, int] = {}
     for payload_type in _named("rtx", usable, maps):
         apt = fmtp_parameters(formats.get(payload_type, "")).get("apt", "")
-        if is_number(apt, 127):
-            found.setdefault(int(apt), payload_type)
+        primary = maps.get(int(apt)) if is_number(apt, 127) else None
+        if primary is not None and primary.clock_rate == maps[payload_type].clock_rate:
+            found.setdefault(primary.payload_type, payload_type)
     return found
 
 

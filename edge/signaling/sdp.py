@@ -7,7 +7,6 @@ Invariant: `parse` returns a description or raises PeerError, nothing else, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -44,22 +43,28 @@ class Body:
     """The lines of the session part or below one m= line, with attributes found by name."""
 
     lines: tuple[Line, ...] = ()
+    _attributes: dict[str, list[str]] = field(init=False, repr=False, compare=False)
+    """Values by lower-case name: a browser's section is asked some twenty times."""
 
-    def values(self, name: str) -> Iterator[str]:
-        """The values of all attributes of this name, in order."""
+    def __post_init__(self) -> None:
+        found: dict[str, list[str]] = {}
         for line in self.lines:
             if line.kind == "a":
-                found, _, value = line.value.partition(":")
-                if found.lower() == name:
-                    yield value.strip()
+                name, _, value = line.value.partition(":")
+                found.setdefault(name.lower(), []).append(value.strip())
+        object.__setattr__(self, "_attributes", found)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The values of all attributes of this name, in order."""
+        return tuple(self._attributes.get(name, ()))
 
     def first(self, name: str) -> str | None:
         """The value of the first attribute of this name; an empty string for a flag."""
-        return next(self.values(name), None)
+        return next(iter(self._attributes.get(name, ())), None)
 
     def has(self, name: str) -> bool:
         """Whether an attribute of this name stands here."""
-        return self.first(name) is not None
+        return name in self._attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

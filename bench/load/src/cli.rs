@@ -12,8 +12,15 @@ pub struct Arguments {
 
 impl Arguments {
     /// Parse; an option not in `known` (with or without a value) is refused.
-    pub fn parse(input: impl Iterator<Item = String>, values: &[&str], flags: &[&str]) -> Result<Self, String> {
-        let mut arguments = Self { words: Vec::new(), options: HashMap::new() };
+    pub fn parse(
+        input: impl Iterator<Item = String>,
+        values: &[&str],
+        flags: &[&str],
+    ) -> Result<Self, String> {
+        let mut arguments = Self {
+            words: Vec::new(),
+            options: HashMap::new(),
+        };
         let mut input = input.peekable();
         while let Some(word) = input.next() {
             let Some(name) = word.strip_prefix("--") else {
@@ -23,7 +30,9 @@ impl Arguments {
             if flags.contains(&name) {
                 arguments.options.insert(name.to_owned(), String::new());
             } else if values.contains(&name) {
-                let value = input.next().ok_or_else(|| format!("--{name} needs a value"))?;
+                let value = input
+                    .next()
+                    .ok_or_else(|| format!("--{name} needs a value"))?;
                 arguments.options.insert(name.to_owned(), value);
             } else {
                 return Err(format!("unknown option --{name}"));
@@ -42,7 +51,10 @@ impl Arguments {
 
     /// A number, or the default when not given.
     pub fn number(&self, name: &str, default: f64) -> Result<f64, String> {
-        let Some(text) = self.text(name) else { return Ok(default) };
-        text.parse().map_err(|_| format!("--{name} {text} is not a number"))
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        text.parse()
+            .map_err(|_| format!("--{name} {text} is not a number"))
     }
 }

@@ -58,7 +58,11 @@ impl Identity {
         // Self-signed on both sides: the fingerprint in the SDP is what binds the certificate.
         context.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
         let fingerprint = hex(&certificate.digest(MessageDigest::sha256())?);
-        Ok(Self { context: context.build(), fingerprint, profile })
+        Ok(Self {
+            context: context.build(),
+            fingerprint,
+            profile,
+        })
     }
 }
 
@@ -101,7 +105,7 @@ pub struct Dtls {
     /// OpenSSL's side of it.
     stream: SslStream<Pipe>,
     /// Whether this end sent the ClientHello.
-    client: bool,
+    pub client: bool,
     /// Fingerprint the other side promised in its SDP; empty when it promised none of SHA-256.
     promised: String,
     /// The handshake is complete.
@@ -118,7 +122,12 @@ impl Dtls {
             ssl.set_accept_state();
         }
         let stream = SslStream::new(ssl, Pipe::default())?;
-        Ok(Self { stream, client, promised: promised.to_owned(), done: false })
+        Ok(Self {
+            stream,
+            client,
+            promised: promised.to_owned(),
+            done: false,
+        })
     }
 
     /// Give it a datagram; `advance` makes use of it.
@@ -134,7 +143,9 @@ impl Dtls {
                 self.done = true;
                 self.keys(profile).map(Some)
             }
-            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => Ok(None),
+            Err(error) if matches!(error.code(), ErrorCode::WANT_READ | ErrorCode::WANT_WRITE) => {
+                Ok(None)
+            }
             Err(error) => Err(format!("DTLS: {error}")),
         }
     }
@@ -165,21 +176,32 @@ impl Dtls {
 
     fn keys(&self, profile: Profile) -> Result<Keys, String> {
         let ssl = self.stream.ssl();
-        let selected = ssl.selected_srtp_profile().map(|selected| selected.name().to_owned());
+        let selected = ssl
+            .selected_srtp_profile()
+            .map(|selected| selected.name().to_owned());
         if selected.as_deref() != Some(profile.openssl_name()) {
             return Err(format!("SRTP profile selected: {selected:?}"));
         }
-        let digest = ssl.peer_certificate().and_then(|certificate| certificate.digest(MessageDigest::sha256()).ok());
-        if !self.promised.is_empty() && digest.map(|digest| hex(&digest)) != Some(self.promised.clone()) {
+        let digest = ssl
+            .peer_certificate()
+            .and_then(|certificate| certificate.digest(MessageDigest::sha256()).ok());
+        if !self.promised.is_empty()
+            && digest.map(|digest| hex(&digest)) != Some(self.promised.clone())
+        {
             return Err("the certificate is not the one promised in the SDP".to_owned());
         }
         let (key, salt) = (profile.key_bytes(), profile.salt_bytes());
         let mut material = vec![0; 2 * (key + salt)];
-        ssl.export_keying_material(&mut material, "EXTRACTOR-dtls_srtp", None).map_err(|error| error.to_string())?;
+        ssl.export_keying_material(&mut material, "EXTRACTOR-dtls_srtp", None)
+            .map_err(|error| error.to_string())?;
         let (keys, salts) = material.split_at(2 * key);
         let client = [&keys[..key], &salts[..salt]].concat();
         let server = [&keys[key..], &salts[salt..]].concat();
-        let (local, remote) = if self.client { (client, server) } else { (server, client) };
+        let (local, remote) = if self.client {
+            (client, server)
+        } else {
+            (server, client)
+        };
         Ok(Keys { local, remote })
     }
 }

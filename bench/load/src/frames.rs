@@ -2,8 +2,8 @@
 
 /// Parameter sets of a real encoder: 1280x720, constrained baseline, level 3.1.
 const SPS: [u8; 24] = [
-    0x67, 0x42, 0xC0, 0x1F, 0xDA, 0x01, 0x40, 0x16, 0xEC, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x0F,
-    0x03, 0xC6, 0x0C, 0xA8, 0x80,
+    0x67, 0x42, 0xC0, 0x1F, 0xDA, 0x01, 0x40, 0x16, 0xEC, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40,
+    0x00, 0x00, 0x0F, 0x03, 0xC6, 0x0C, 0xA8, 0x80,
 ];
 const PPS: [u8; 5] = [0x68, 0xCE, 0x0F, 0x2C, 0x80];
 /// First bytes of an IDR slice (I) and of another slice (P), after the NAL header.
@@ -34,9 +34,13 @@ fn fill(out: &mut [u8], stamp_ns: u64, frame: u64) {
 /// The send time in a payload (CLOCK_MONOTONIC ns modulo 2^56), wherever a packetizer moved it.
 pub fn stamp_of(payload: &[u8]) -> Option<u64> {
     let window = &payload[..payload.len().min(96)];
-    let at = window.windows(RECORD_BYTES).position(|bytes| bytes.starts_with(&MAGIC))?;
+    let at = window
+        .windows(RECORD_BYTES)
+        .position(|bytes| bytes.starts_with(&MAGIC))?;
     let bytes = window.get(at + 4..at + 12)?;
-    Some(bytes.iter().enumerate().fold(0, |value, (index, byte)| value | u64::from(byte & 0x7F) << (7 * index)))
+    Some(bytes.iter().enumerate().fold(0, |value, (index, byte)| {
+        value | u64::from(byte & 0x7F) << (7 * index)
+    }))
 }
 
 /// SPS and PPS in one STAP-A.
@@ -50,8 +54,19 @@ pub fn parameter_sets() -> Vec<u8> {
 }
 
 /// One packet's payload of a frame that is cut into `count` equal fragments of `bytes` each.
-pub fn fragment(index: usize, count: usize, bytes: usize, key: bool, stamp_ns: u64, frame: u64) -> Vec<u8> {
-    let (header, start) = if key { (0x65u8, IDR_START) } else { (0x41, SLICE_START) };
+pub fn fragment(
+    index: usize,
+    count: usize,
+    bytes: usize,
+    key: bool,
+    stamp_ns: u64,
+    frame: u64,
+) -> Vec<u8> {
+    let (header, start) = if key {
+        (0x65u8, IDR_START)
+    } else {
+        (0x41, SLICE_START)
+    };
     let mut payload = if count == 1 {
         vec![header]
     } else {

@@ -20,10 +20,19 @@ pub struct Url {
 
 impl Url {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix("http://").ok_or_else(|| format!("not an http URL: {text}"))?;
+        let rest = text
+            .strip_prefix("http://")
+            .ok_or_else(|| format!("not an http URL: {text}"))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-        Ok(Self { authority, path: format!("/{path}") })
+        let authority = if authority.contains(':') {
+            authority.to_owned()
+        } else {
+            format!("{authority}:80")
+        };
+        Ok(Self {
+            authority,
+            path: format!("/{path}"),
+        })
     }
 
     /// The path of a Location header, absolute or relative to the root.
@@ -64,15 +73,33 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(authority: &str, token: Option<&str>, base: u64) -> Self {
-        let headers = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        Self { authority: authority.to_owned(), headers, connections: Vec::new(), waiting: VecDeque::new(), base }
+        let headers = token
+            .map(|token| format!("Authorization: Bearer {token}\r\n"))
+            .unwrap_or_default();
+        Self {
+            authority: authority.to_owned(),
+            headers,
+            connections: Vec::new(),
+            waiting: VecDeque::new(),
+            base,
+        }
     }
 
     /// Start a request; its answer comes out of `ready`.
-    pub fn request(&mut self, poll: &Poll, tag: u64, method: &str, path: &str, kind: &str, body: &str) {
+    pub fn request(
+        &mut self,
+        poll: &Poll,
+        tag: u64,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &str,
+    ) {
         let text = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{}\r\n{body}",
-            self.authority, body.len(), self.headers
+            self.authority,
+            body.len(),
+            self.headers
         );
         self.waiting.push_back((tag, text.into_bytes()));
         self.dispatch(poll);
@@ -96,9 +123,16 @@ impl Pool {
 
     fn dispatch(&mut self, poll: &Poll) {
         while !self.waiting.is_empty() {
-            let free = self.connections.iter().position(|connection| connection.busy.is_none());
-            let Some(index) = free.or_else(|| self.open(poll)) else { return };
-            let Some((tag, text)) = self.waiting.pop_front() else { return };
+            let free = self
+                .connections
+                .iter()
+                .position(|connection| connection.busy.is_none());
+            let Some(index) = free.or_else(|| self.open(poll)) else {
+                return;
+            };
+            let Some((tag, text)) = self.waiting.pop_front() else {
+                return;
+            };
             let sent = self.send(poll, index, &text);
             self.connections[index].busy = Some(tag);
             if let Err(error) = sent {
@@ -122,15 +156,28 @@ impl Pool {
         if self.connections.len() >= CONNECTIONS {
             return None;
         }
-        let stream = connect(&self.authority).map_err(|error| eprintln!("http: {error}")).ok()?;
-        poll.add(&stream, self.base + self.connections.len() as u64).ok()?;
-        self.connections.push(Connection { stream, busy: None, received: Vec::new() });
+        let stream = connect(&self.authority)
+            .map_err(|error| eprintln!("http: {error}"))
+            .ok()?;
+        poll.add(&stream, self.base + self.connections.len() as u64)
+            .ok()?;
+        self.connections.push(Connection {
+            stream,
+            busy: None,
+            received: Vec::new(),
+        });
         Some(self.connections.len() - 1)
     }
 }
 
 /// A request on a connection of its own, waited for.
-pub fn once(url: &Url, token: Option<&str>, method: &str, kind: &str, body: &str) -> Result<Response, String> {
+pub fn once(
+    url: &Url,
+    token: Option<&str>,
+    method: &str,
+    kind: &str,
+    body: &str,
+) -> Result<Response, String> {
     let mut poll = Poll::new().map_err(|error| error.to_string())?;
     let mut pool = Pool::new(&url.authority, token, 0);
     pool.request(&poll, 0, method, &url.path, kind, body);
@@ -154,7 +201,12 @@ fn connect(authority: &str) -> std::io::Result<TcpStream> {
 }
 
 fn failed(tag: u64, reason: &str) -> Response {
-    Response { tag, status: 0, location: None, body: reason.to_owned() }
+    Response {
+        tag,
+        status: 0,
+        location: None,
+        body: reason.to_owned(),
+    }
 }
 
 /// Take what the socket has. True when the other side closed.
@@ -171,19 +223,25 @@ fn read_some(connection: &mut Connection) -> std::io::Result<bool> {
 }
 
 fn parse(connection: &Connection) -> Option<Response> {
-    let end = connection.received.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let end = connection
+        .received
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&connection.received[..end]).into_owned();
     let body = &connection.received[end + 4..];
     let header = |name: &str| {
         head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
         })
     };
     let body = if header("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
         dechunk(body)?
     } else {
-        let length = header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let length = header("content-length")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0);
         body.get(..length)?.to_vec()
     };
     Some(Response {
@@ -198,7 +256,8 @@ fn dechunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?.trim(), 16).ok()?;
         let chunk = rest.get(end + 2..end + 2 + size)?;
         if size == 0 {
             return Some(body);

@@ -5,10 +5,11 @@ mod cli;
 mod dtls;
 mod frames;
 mod http;
-mod player;
 mod play;
+mod player;
 mod publish;
 mod rtcp;
+mod sctp;
 mod sdp;
 mod signalling;
 mod srtp;
@@ -25,17 +26,40 @@ use srtp::Profile;
 
 const USAGE: &str = "\
 load play URL... [--signalling whep|janus] [--players N] [--rate JOINS/S] [--seconds S] [--settle S]
-          [--profile gcm128|gcm256|cm80] [--cpu N] [--sample N] [--audio] [--token T] [--pid PID]
-          [--series-ms MS] [--late-ms MS] [--join-timeout S] [--user-clock] [--json]
+          [--profile gcm128|gcm256|cm80] [--cpu N] [--sample N] [--audio] [--data-channel] [--token T]
+          [--pid PID] [--series-ms MS] [--late-ms MS] [--join-timeout S] [--user-clock] [--json]
 load publish URL [--bitrate BPS] [--fps N] [--burst frame|spaced] [--key-interval S] [--key-scale X]
           [--seconds S] [--profile P] [--cpu N] [--audio] [--plain-rtp] [--token T] [--fifo] [--json]
           (with --plain-rtp the URL is HOST:PORT)";
 
 const VALUES: &[&str] = &[
-    "signalling", "players", "rate", "seconds", "settle", "profile", "cpu", "sample", "token", "pid", "series-ms",
-    "late-ms", "join-timeout", "bitrate", "fps", "burst", "key-interval", "key-scale",
+    "signalling",
+    "players",
+    "rate",
+    "seconds",
+    "settle",
+    "profile",
+    "cpu",
+    "sample",
+    "token",
+    "pid",
+    "series-ms",
+    "late-ms",
+    "join-timeout",
+    "bitrate",
+    "fps",
+    "burst",
+    "key-interval",
+    "key-scale",
 ];
-const FLAGS: &[&str] = &["audio", "user-clock", "json", "plain-rtp", "fifo"];
+const FLAGS: &[&str] = &[
+    "audio",
+    "data-channel",
+    "user-clock",
+    "json",
+    "plain-rtp",
+    "fifo",
+];
 
 fn run() -> Result<(), String> {
     let mut input = std::env::args().skip(1);
@@ -43,7 +67,9 @@ fn run() -> Result<(), String> {
     let arguments = Arguments::parse(input, VALUES, FLAGS)?;
     sys::raise_file_limit();
     if let Some(cpu) = arguments.text("cpu") {
-        let cpu = cpu.parse().map_err(|_| format!("--cpu {cpu} is not a number"))?;
+        let cpu = cpu
+            .parse()
+            .map_err(|_| format!("--cpu {cpu} is not a number"))?;
         sys::pin(cpu).map_err(|error| format!("--cpu {cpu}: {error}"))?;
     }
     let name = arguments.text("profile").unwrap_or("gcm128");

@@ -30,6 +30,7 @@ struct Options {
     late_ns: u64,
     /// Time packets by this process's clock instead of the kernel's stamp.
     user_clock: bool,
+    data_channel: bool,
     /// The server, for its CPU and memory.
     pid: Option<u32>,
 }
@@ -62,6 +63,8 @@ struct Load {
     series: Vec<Value>,
     last: Totals,
     goodbyes: usize,
+    /// CPU of the server when the first player joined.
+    join_from_cpu_ns: u64,
 }
 
 impl Load {
@@ -79,18 +82,29 @@ impl Load {
         let number = self.players.len();
         let spacing = (self.options.players / self.options.sample.max(1)).max(1);
         let sampled = self.options.sample > 0 && number.is_multiple_of(spacing);
-        let player = Player::new(number, sampled, sys::now_ns()).map_err(|error| error.to_string())?;
+        let player = Player::new(number, sampled, self.options.data_channel, sys::now_ns())
+            .map_err(|error| error.to_string())?;
         if sampled && !self.options.user_clock {
             sys::stamp_arrivals(&player.transport.socket);
         }
-        self.poll.add(&player.transport.socket, number as u64).map_err(|error| error.to_string())?;
-        self.signalling.join(number, &player.transport, &self.identity, &self.poll, &mut self.pool);
+        self.poll
+            .add(&player.transport.socket, number as u64)
+            .map_err(|error| error.to_string())?;
+        self.signalling.join(
+            number,
+            &player.transport,
+            &self.identity,
+            &self.poll,
+            &mut self.pool,
+        );
         self.players.push(player);
         Ok(())
     }
 
     fn media_ready(&mut self, number: usize) {
-        let Some(player) = self.players.get_mut(number) else { return };
+        let Some(player) = self.players.get_mut(number) else {
+            return;
+        };
         let count = self.batch.receive(&player.transport.socket);
         let now = sys::now_ns();
         for index in 0..count {
@@ -99,7 +113,10 @@ impl Load {
                 continue;
             }
             let Some(stamp) = stamp else { continue };
-            let arrival = self.batch.arrival_ns(index).map_or(now, |wall| wall - self.wall_offset);
+            let arrival = self
+                .batch
+                .arrival_ns(index)
+                .map_or(now, |wall| wall - self.wall_offset);
             let delay = arrival.saturating_sub(stamp);
             // What was cached before the player came is old on purpose.
             if stamp < player.connected_ns.unwrap_or(u64::MAX) {
@@ -114,7 +131,9 @@ impl Load {
     }
 
     fn http_ready(&mut self, token: u64) {
-        let Some(response) = self.pool.ready(&self.poll, token) else { return };
+        let Some(response) = self.pool.ready(&self.poll, token) else {
+            return;
+        };
         if Signalling::is_goodbye(&response) {
             self.goodbyes = self.goodbyes.saturating_sub(1);
             return;
@@ -123,7 +142,10 @@ impl Load {
     }
 
     fn signalled(&mut self, response: &Response) {
-        for step in self.signalling.receive(response, &self.poll, &mut self.pool) {
+        for step in self
+            .signalling
+            .receive(response, &self.poll, &mut self.pool)
+        {
             let now = sys::now_ns();
             match step {
                 Step::Refused(number, reason) => self.players[number].fail(&reason),
@@ -136,8 +158,16 @@ impl Load {
                 }
                 Step::Offered(number, remote) => {
                     let player = &mut self.players[number];
-                    self.signalling.answer(number, &remote, &player.transport, &self.identity, &self.poll, &mut self.pool);
-                    if let Err(reason) = player.transport.start(remote, false, &self.identity, now) {
+                    self.signalling.answer(
+                        number,
+                        &remote,
+                        &player.transport,
+                        &self.identity,
+                        &self.poll,
+                        &mut self.pool,
+                    );
+                    if let Err(reason) = player.transport.start(remote, false, &self.identity, now)
+                    {
                         player.fail(&reason);
                     }
                 }
@@ -175,7 +205,11 @@ impl Load {
     fn interval_done(&mut self) {
         let totals = self.totals();
         let seconds = (totals.at_ns - self.last.at_ns) as f64 / 1e9;
-        let connected = self.players.iter().filter(|player| player.phase == Phase::Connected).count();
+        let connected = self
+            .players
+            .iter()
+            .filter(|player| player.phase == Phase::Connected)
+            .count();
         self.series.push(json!({
             "at_ns": totals.at_ns, "connected": connected, "window": self.in_window,
             "packets_per_second": (totals.packets - self.last.packets) as f64 / seconds,
@@ -190,12 +224,19 @@ impl Load {
     }
 
     fn count(&self, phase: Phase) -> usize {
-        self.players.iter().filter(|player| player.phase == phase).count()
+        self.players
+            .iter()
+            .filter(|player| player.phase == phase)
+            .count()
     }
 }
 
 fn options(arguments: &Arguments) -> Result<Options, String> {
-    let nanoseconds = |name, default: f64| arguments.number(name, default).map(|seconds| (seconds * 1e9) as u64);
+    let nanoseconds = |name, default: f64| {
+        arguments
+            .number(name, default)
+            .map(|seconds| (seconds * 1e9) as u64)
+    };
     Ok(Options {
         players: arguments.number("players", 1.0)? as usize,
         rate: arguments.number("rate", 100.0)?,
@@ -205,8 +246,12 @@ fn options(arguments: &Arguments) -> Result<Options, String> {
         sample: arguments.number("sample", 20.0)? as usize,
         series_ns: (arguments.number("series-ms", 1000.0)? * 1e6) as u64,
         late_ns: (arguments.number("late-ms", 10.0)? * 1e6) as u64,
+        data_channel: arguments.flag("data-channel"),
         user_clock: arguments.flag("user-clock"),
-        pid: arguments.text("pid").map(|pid| pid.parse().map_err(|_| format!("--pid {pid}"))).transpose()?,
+        pid: arguments
+            .text("pid")
+            .map(|pid| pid.parse().map_err(|_| format!("--pid {pid}")))
+            .transpose()?,
     })
 }
 
@@ -215,9 +260,19 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
     let options = options(arguments)?;
     let url = arguments.words.first().ok_or("a URL is needed")?;
     let poll = Poll::new().map_err(|error| error.to_string())?;
-    let mut pool = Pool::new(&Url::parse(url)?.authority, arguments.text("token"), HTTP_TOKENS);
+    let mut pool = Pool::new(
+        &Url::parse(url)?.authority,
+        arguments.text("token"),
+        HTTP_TOKENS,
+    );
     let kind = arguments.text("signalling").unwrap_or("whep");
-    let signalling = Signalling::new(kind, url, arguments.flag("audio"), &poll, &mut pool)?;
+    let signalling = Signalling::new(
+        kind,
+        url,
+        (arguments.flag("audio"), options.data_channel),
+        &poll,
+        &mut pool,
+    )?;
     let mut load = Load {
         identity: Identity::new(profile).map_err(|error| error.to_string())?,
         poll,
@@ -233,15 +288,21 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
         series: Vec::new(),
         last: Totals::default(),
         goodbyes: 0,
+        join_from_cpu_ns: 0,
         options,
     };
     let rss_before = load.options.pid.and_then(sys::process_rss_bytes);
     let start = sys::now_ns();
     load.last = load.totals();
+    load.join_from_cpu_ns = load.last.server_cpu_ns;
     let (mut next_tick, mut tokens) = (start, Vec::new());
     while load.count(Phase::Joining) > 0 || load.players.len() < load.options.players {
         let now = sys::now_ns();
-        let due = if load.options.rate > 0.0 { ((now - start) as f64 / 1e9 * load.options.rate) as usize + 1 } else { usize::MAX };
+        let due = if load.options.rate > 0.0 {
+            ((now - start) as f64 / 1e9 * load.options.rate) as usize + 1
+        } else {
+            usize::MAX
+        };
         while load.players.len() < due.min(load.options.players) {
             load.join()?;
         }
@@ -251,7 +312,12 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
         }
     }
     let join_wall_ns = sys::now_ns() - start;
-    eprintln!("joined {} of {}", load.count(Phase::Connected), load.options.players);
+    let join_cpu_ns = load.totals().server_cpu_ns - load.join_from_cpu_ns;
+    eprintln!(
+        "joined {} of {}",
+        load.count(Phase::Connected),
+        load.options.players
+    );
     let (settle_ns, window_ns) = (load.options.settle_ns, load.options.window_ns);
     run_until(&mut load, settle_ns, &mut next_tick, &mut tokens);
     let rss_joined = load.options.pid.and_then(sys::process_rss_bytes);
@@ -261,9 +327,27 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
     run_until(&mut load, window_ns, &mut next_tick, &mut tokens);
     let after = load.totals();
     load.in_window = false;
-    let report = report(&load, before, after, join_wall_ns, rss_before, rss_joined);
-    let locations: Vec<String> = load.players.iter_mut().filter_map(|player| player.location.take()).collect();
-    load.goodbyes = load.signalling.leave(locations.iter().map(String::as_str), &load.poll, &mut load.pool);
+    let report = report(
+        &load,
+        before,
+        after,
+        Joined {
+            wall_ns: join_wall_ns,
+            cpu_ns: join_cpu_ns,
+            rss_before,
+            rss: rss_joined,
+        },
+    );
+    let locations: Vec<String> = load
+        .players
+        .iter_mut()
+        .filter_map(|player| player.location.take())
+        .collect();
+    load.goodbyes = load.signalling.leave(
+        locations.iter().map(String::as_str),
+        &load.poll,
+        &mut load.pool,
+    );
     let deadline = sys::now_ns() + 10 * SECOND_NS;
     while load.goodbyes > 0 && sys::now_ns() < deadline {
         load.turn(&mut next_tick, &mut tokens);
@@ -278,15 +362,36 @@ fn run_until(load: &mut Load, duration_ns: u64, next_tick: &mut u64, tokens: &mu
     }
 }
 
-fn report(load: &Load, before: Totals, after: Totals, join_wall_ns: u64, rss_before: Option<u64>, rss_joined: Option<u64>) -> Value {
+/// What joining took and what memory it left.
+struct Joined {
+    wall_ns: u64,
+    cpu_ns: u64,
+    rss_before: Option<u64>,
+    rss: Option<u64>,
+}
+
+fn report(load: &Load, before: Totals, after: Totals, joined: Joined) -> Value {
     let seconds = (after.at_ns - before.at_ns) as f64 / 1e9;
     let packets = after.packets - before.packets;
-    let (expected, received) = load.players.iter().map(Player::window).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    let mut to_connected: Vec<u64> =
-        load.players.iter().filter_map(|player| Some(player.connected_ns? - player.posted_ns)).collect();
-    let mut to_key: Vec<u64> = load.players.iter().filter_map(|player| Some(player.first_key_ns? - player.posted_ns)).collect();
+    let (expected, received) = load
+        .players
+        .iter()
+        .map(Player::window)
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let mut to_connected: Vec<u64> = load
+        .players
+        .iter()
+        .filter_map(|player| Some(player.connected_ns? - player.posted_ns))
+        .collect();
+    let mut to_key: Vec<u64> = load
+        .players
+        .iter()
+        .filter_map(|player| Some(player.first_key_ns? - player.posted_ns))
+        .collect();
     let connected = load.count(Phase::Connected);
-    let per_player = |rss: Option<u64>| Some((rss? as f64 - rss_before? as f64) / connected.max(1) as f64);
+    let per_player = |rss: Option<u64>| {
+        Some((rss? as f64 - joined.rss_before? as f64) / connected.max(1) as f64)
+    };
     json!({
         "mode": "play",
         "players": load.options.players, "connected": connected, "failed": load.count(Phase::Failed),
@@ -303,11 +408,13 @@ fn report(load: &Load, before: Totals, after: Totals, join_wall_ns: u64, rss_bef
         "sampled": load.players.iter().filter(|player| player.sampled).count(),
         "opened": load.players.iter().map(|player| player.opened).sum::<u64>(),
         "forged": load.players.iter().map(|player| player.forged).sum::<u64>(),
-        "joins_per_second": connected as f64 / (join_wall_ns as f64 / 1e9),
+        "joins_per_second": connected as f64 / (joined.wall_ns as f64 / 1e9),
         "join_to_connected_ms": quantiles_ms(&mut to_connected), "join_to_key_frame_ms": quantiles_ms(&mut to_key),
-        "server_rss_before_bytes": rss_before, "server_rss_joined_bytes": rss_joined,
+        "join_server_cpu_s_per_player": joined.cpu_ns as f64 / 1e9 / connected.max(1) as f64,
+        "channels": load.players.iter().filter(|player| player.channel_open()).count(),
+        "server_rss_before_bytes": joined.rss_before, "server_rss_joined_bytes": joined.rss,
         "server_rss_after_bytes": load.options.pid.and_then(sys::process_rss_bytes),
-        "server_rss_per_player_bytes": per_player(rss_joined),
+        "server_rss_per_player_bytes": per_player(joined.rss),
         "series": load.series,
     })
 }

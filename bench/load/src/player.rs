@@ -3,6 +3,7 @@
 use crate::dtls::Identity;
 use crate::frames;
 use crate::rtcp;
+use crate::sctp::Association;
 use crate::srtp::{Keys, Profile, Srtp};
 use crate::sys;
 use crate::transport::{Incoming, Transport};
@@ -42,6 +43,10 @@ pub struct Player {
     pub sampled: bool,
     pub packets: u64,
     pub bytes: u64,
+    /// Asks for a data channel.
+    pub wants_channel: bool,
+    /// Its association, once DTLS is up.
+    association: Option<Association>,
     /// Packets whose tag was wrong (of those decrypted).
     pub forged: u64,
     /// Packets decrypted.
@@ -53,7 +58,12 @@ pub struct Player {
 }
 
 impl Player {
-    pub fn new(number: usize, sampled: bool, now: u64) -> std::io::Result<Self> {
+    pub fn new(
+        number: usize,
+        sampled: bool,
+        wants_channel: bool,
+        now: u64,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             transport: Transport::new(number)?,
             phase: Phase::Joining,
@@ -64,6 +74,8 @@ impl Player {
             sampled,
             packets: 0,
             bytes: 0,
+            wants_channel,
+            association: None,
             forged: 0,
             opened: 0,
             tracks: Vec::new(),
@@ -79,7 +91,8 @@ impl Player {
             Incoming::Media => return self.media(datagram, now),
             Incoming::Connected(keys) => self.connected(&keys, identity.profile, now),
             Incoming::Failed(reason) => self.fail(&reason),
-            Incoming::Handled | Incoming::Data(_) => {}
+            Incoming::Data(messages) => self.data(&messages),
+            Incoming::Handled => {}
         }
         None
     }
@@ -93,10 +106,23 @@ impl Player {
                 Err(reason) => self.fail(&reason),
             }
         }
+        if let Some(association) = &mut self.association
+            && now >= association.deadline()
+        {
+            let message = association.retry(now);
+            self.transport.send_data(&message);
+        }
         if now >= self.next_report_ns {
             self.next_report_ns = now + 1_000_000_000;
             self.report();
         }
+    }
+
+    /// Whether a data channel was asked for and is open.
+    pub fn channel_open(&self) -> bool {
+        self.association
+            .as_ref()
+            .is_some_and(|association| association.open)
     }
 
     pub fn fail(&mut self, reason: &str) {
@@ -113,21 +139,47 @@ impl Player {
 
     /// Packets (expected, received) since the window began.
     pub fn window(&self) -> (u64, u64) {
-        self.tracks.iter().fold((0, 0), |(expected, received), track| {
-            (expected + track.highest - track.base.0, received + track.received - track.base.1)
-        })
+        self.tracks
+            .iter()
+            .fold((0, 0), |(expected, received), track| {
+                (
+                    expected + track.highest - track.base.0,
+                    received + track.received - track.base.1,
+                )
+            })
     }
 
     fn connected(&mut self, keys: &Keys, profile: Profile, now: u64) {
-        let (receiver, sender) = (Srtp::new(profile, &keys.remote), Srtp::new(profile, &keys.local));
+        let (receiver, sender) = (
+            Srtp::new(profile, &keys.remote),
+            Srtp::new(profile, &keys.local),
+        );
         let (Ok(receiver), Ok(sender)) = (receiver, sender) else {
             return self.fail("no SRTP context");
         };
         (self.receiver, self.sender) = (Some(receiver), Some(sender));
         self.phase = Phase::Connected;
         self.connected_ns = Some(now);
+        if self.wants_channel {
+            let (association, first) = Association::new(self.transport.is_dtls_client(), now);
+            self.association = Some(association);
+            self.transport.send_data(&first);
+        }
         if self.sampled {
             self.next_report_ns = now + 1_000_000_000;
+        }
+    }
+
+    fn data(&mut self, messages: &[Vec<u8>]) {
+        let Some(association) = &mut self.association else {
+            return;
+        };
+        for answer in messages
+            .iter()
+            .flat_map(|message| association.receive(message))
+            .collect::<Vec<_>>()
+        {
+            self.transport.send_data(&answer);
         }
     }
 
@@ -158,7 +210,12 @@ impl Player {
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let seq = u64::from(u16::from_be_bytes([packet[2], packet[3]]));
         let Some(track) = self.tracks.iter_mut().find(|track| track.ssrc == ssrc) else {
-            self.tracks.push(Track { ssrc, highest: seq, received: 1, base: (seq.wrapping_sub(1), 0) });
+            self.tracks.push(Track {
+                ssrc,
+                highest: seq,
+                received: 1,
+                base: (seq.wrapping_sub(1), 0),
+            });
             return seq;
         };
         // Nearest to the highest so far (RFC 3550, appendix A.1).
@@ -170,7 +227,9 @@ impl Player {
     }
 
     fn report(&mut self) {
-        let (Some(track), Some(sender)) = (self.tracks.first(), self.sender.as_mut()) else { return };
+        let (Some(track), Some(sender)) = (self.tracks.first(), self.sender.as_mut()) else {
+            return;
+        };
         let report = rtcp::receiver_report(1, track.ssrc, track.highest as u32);
         if let Some(report) = sender.protect_rtcp(&report) {
             let _ = self.transport.socket.send(&report);

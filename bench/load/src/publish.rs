@@ -60,7 +60,12 @@ struct Track {
 
 /// Where packets go.
 enum Path {
-    Webrtc { transport: Box<Transport>, identity: Box<Identity>, sender: Box<Srtp>, receiver: Box<Srtp> },
+    Webrtc {
+        transport: Box<Transport>,
+        identity: Box<Identity>,
+        sender: Box<Srtp>,
+        receiver: Box<Srtp>,
+    },
     Plain(UdpSocket),
 }
 
@@ -86,6 +91,8 @@ struct Publisher {
     feedback: Feedback,
     retransmitted: u64,
     key_wanted: bool,
+    /// Requests counted when the last key frame was sent.
+    requests_served: u64,
     failed: Option<String>,
     sent: u64,
     bytes: u64,
@@ -93,13 +100,27 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn packet(&mut self, video: bool, marker: bool, rtp_time: u32, payload: &[u8]) -> Option<Vec<u8>> {
-        let track = if video { &mut self.video } else { &mut self.audio };
+    fn packet(
+        &mut self,
+        video: bool,
+        marker: bool,
+        rtp_time: u32,
+        payload: &[u8],
+    ) -> Option<Vec<u8>> {
+        let track = if video {
+            &mut self.video
+        } else {
+            &mut self.audio
+        };
         let index = track.next;
         track.next += 1;
         track.packets += 1;
         track.octets = track.octets.wrapping_add(payload.len() as u32);
-        let first = if self.transport_cc.is_some() { 0x90 } else { 0x80 };
+        let first = if self.transport_cc.is_some() {
+            0x90
+        } else {
+            0x80
+        };
         let mut packet = vec![first, u8::from(marker) << 7 | track.payload_type];
         packet.extend_from_slice(&(index as u16).to_be_bytes());
         packet.extend_from_slice(&rtp_time.to_be_bytes());
@@ -126,16 +147,26 @@ impl Publisher {
 
     fn send(&mut self, packets: &[Vec<u8>]) {
         self.sent += sys::send_batch(self.path.socket(), packets) as u64;
-        self.bytes += packets.iter().map(|packet| packet.len() as u64).sum::<u64>();
+        self.bytes += packets
+            .iter()
+            .map(|packet| packet.len() as u64)
+            .sum::<u64>();
     }
 
     /// Deal with everything that arrived, until `deadline`.
     fn serve_until(&mut self, deadline: u64) {
         loop {
             self.drain();
-            if let Path::Webrtc { transport, identity, .. } = &mut self.path {
+            if let Path::Webrtc {
+                transport,
+                identity,
+                ..
+            } = &mut self.path
+            {
                 let now = sys::now_ns();
-                if now >= transport.deadline() && let Err(error) = transport.tick(identity, now) {
+                if now >= transport.deadline()
+                    && let Err(error) = transport.tick(identity, now)
+                {
                     self.failed = Some(error);
                 }
             }
@@ -152,7 +183,15 @@ impl Publisher {
             let mut index = 0;
             while let Some(datagram) = self.batch.try_datagram(index) {
                 index += 1;
-                let Path::Webrtc { transport, identity, receiver, .. } = &mut self.path else { break };
+                let Path::Webrtc {
+                    transport,
+                    identity,
+                    receiver,
+                    ..
+                } = &mut self.path
+                else {
+                    break;
+                };
                 match transport.receive(datagram, identity, sys::now_ns()) {
                     Incoming::Media => {
                         if let Some(clear) = receiver.unprotect_rtcp(datagram) {
@@ -164,13 +203,18 @@ impl Publisher {
                 }
             }
             for wanted in std::mem::take(&mut self.feedback.nacked) {
-                again.extend(self.ring.iter().find(|(seq, _)| *seq == wanted).map(|(_, packet)| packet.clone()));
+                again.extend(
+                    self.ring
+                        .iter()
+                        .find(|(seq, _)| *seq == wanted)
+                        .map(|(_, packet)| packet.clone()),
+                );
             }
             self.retransmitted += again.len() as u64;
             if !again.is_empty() {
                 sys::send_batch(self.path.socket(), &again);
             }
-            if self.feedback.keyframe_requests > 0 {
+            if self.feedback.keyframe_requests > self.requests_served {
                 self.key_wanted = true;
             }
         }
@@ -182,7 +226,9 @@ impl Publisher {
                 continue;
             }
             let report = rtcp::sender_report(track.ssrc, wall, time, track.packets, track.octets);
-            if let Path::Webrtc { sender, transport, .. } = &mut self.path
+            if let Path::Webrtc {
+                sender, transport, ..
+            } = &mut self.path
                 && let Some(report) = sender.protect_rtcp(&report)
             {
                 let _ = transport.socket.send(&report);
@@ -192,10 +238,17 @@ impl Publisher {
 }
 
 /// Connect by WHIP: offer, answer, ICE, DTLS.
-fn connect(url: &Url, arguments: &Arguments, profile: Profile) -> Result<(Path, Option<u8>, String), String> {
+fn connect(
+    url: &Url,
+    arguments: &Arguments,
+    profile: Profile,
+) -> Result<(Path, Option<u8>, String), String> {
     let identity = Identity::new(profile).map_err(|error| error.to_string())?;
     let mut transport = Transport::new(0).map_err(|error| error.to_string())?;
-    let address = transport.socket.local_addr().map_err(|error| error.to_string())?;
+    let address = transport
+        .socket
+        .local_addr()
+        .map_err(|error| error.to_string())?;
     let mut sections = vec![("video", "0".to_owned(), VIDEO_PT)];
     if arguments.flag("audio") {
         sections.push(("audio", "1".to_owned(), AUDIO_PT));
@@ -210,9 +263,18 @@ fn connect(url: &Url, arguments: &Arguments, profile: Profile) -> Result<(Path, 
         sections,
         ssrcs: Some((VIDEO_SSRC, AUDIO_SSRC)),
     };
-    let response = http::once(url, arguments.text("token"), "POST", "application/sdp", &offer.text())?;
+    let response = http::once(
+        url,
+        arguments.text("token"),
+        "POST",
+        "application/sdp",
+        &offer.text(),
+    )?;
     if response.status != 201 && response.status != 200 {
-        return Err(format!("WHIP: status {}: {}", response.status, response.body));
+        return Err(format!(
+            "WHIP: status {}: {}",
+            response.status, response.body
+        ));
     }
     let remote = sdp::parse(&response.body);
     let transport_cc = remote.transport_cc;
@@ -237,16 +299,31 @@ fn connect(url: &Url, arguments: &Arguments, profile: Profile) -> Result<(Path, 
         }
     }
     let keys = keys.ok_or("no keys")?;
-    let srtp = |master: &[u8]| Srtp::new(profile, master).map(Box::new).map_err(|error| error.to_string());
+    let srtp = |master: &[u8]| {
+        Srtp::new(profile, master)
+            .map(Box::new)
+            .map_err(|error| error.to_string())
+    };
     let (sender, receiver) = (srtp(&keys.local)?, srtp(&keys.remote)?);
     let location = response.location.unwrap_or_default();
-    Ok((Path::Webrtc { transport: Box::new(transport), identity: Box::new(identity), sender, receiver }, transport_cc, location))
+    Ok((
+        Path::Webrtc {
+            transport: Box::new(transport),
+            identity: Box::new(identity),
+            sender,
+            receiver,
+        },
+        transport_cc,
+        location,
+    ))
 }
 
 fn plain(target: &str) -> Result<Path, String> {
     let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     socket.connect(target).map_err(|error| error.to_string())?;
-    socket.set_nonblocking(true).map_err(|error| error.to_string())?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|error| error.to_string())?;
     Ok(Path::Plain(socket))
 }
 
@@ -262,13 +339,22 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
         audio: arguments.flag("audio"),
     };
     let plain_rtp = arguments.flag("plain-rtp");
-    let (path, transport_cc, location) =
-        if plain_rtp { (plain(target)?, None, String::new()) } else { connect(&Url::parse(target)?, arguments, profile)? };
+    let (path, transport_cc, location) = if plain_rtp {
+        (plain(target)?, None, String::new())
+    } else {
+        connect(&Url::parse(target)?, arguments, profile)?
+    };
     if arguments.flag("fifo") && !sys::real_time() {
         eprintln!("publish: no real-time priority");
     }
     eprintln!("publishing");
-    let track = |ssrc, payload_type| Track { ssrc, payload_type, next: 1000, packets: 0, octets: 0 };
+    let track = |ssrc, payload_type| Track {
+        ssrc,
+        payload_type,
+        next: 1000,
+        packets: 0,
+        octets: 0,
+    };
     let mut publisher = Publisher {
         path,
         video: track(VIDEO_SSRC, VIDEO_PT),
@@ -279,6 +365,7 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
         feedback: Feedback::default(),
         retransmitted: 0,
         key_wanted: false,
+        requests_served: 0,
         failed: None,
         sent: 0,
         bytes: 0,
@@ -289,7 +376,13 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
     if !location.is_empty() {
         let mut url = Url::parse(target)?;
         url.path = Url::path_of(&location);
-        http::once(&url, arguments.text("token"), "DELETE", "application/sdp", "")?;
+        http::once(
+            &url,
+            arguments.text("token"),
+            "DELETE",
+            "application/sdp",
+            "",
+        )?;
     }
     publisher.failed.map_or(Ok(report), Err)
 }
@@ -302,7 +395,11 @@ fn stream(publisher: &mut Publisher, shape: &Shape, seconds: f64) -> Value {
     let (mut last_key, mut sounds) = (0u64, 0u64);
     let mut lateness = Histogram::new();
     while next_frame < end && publisher.failed.is_none() {
-        publisher.serve_until(if shape.audio { next_frame.min(next_sound) } else { next_frame });
+        publisher.serve_until(if shape.audio {
+            next_frame.min(next_sound)
+        } else {
+            next_frame
+        });
         let now = sys::now_ns();
         if shape.audio && now >= next_sound {
             let payload = frames::sound(now, sounds);
@@ -318,7 +415,8 @@ fn stream(publisher: &mut Publisher, shape: &Shape, seconds: f64) -> Value {
         let asked = publisher.key_wanted && now - last_key > SECOND_NS / 2;
         let key = frame == 0 || asked || now - last_key >= (shape.key_interval_s * 1e9) as u64;
         if key {
-            (last_key, publisher.key_wanted, publisher.feedback.keyframe_requests) = (now, false, 0);
+            (last_key, publisher.key_wanted) = (now, false);
+            publisher.requests_served = publisher.feedback.keyframe_requests;
         }
         let rtp_time = (frame as f64 * 90_000.0 / shape.fps) as u32;
         if now >= next_report {
@@ -335,11 +433,19 @@ fn stream(publisher: &mut Publisher, shape: &Shape, seconds: f64) -> Value {
         "packets_per_second": publisher.sent as f64 / elapsed, "bits_per_second": publisher.bytes as f64 * 8.0 / elapsed,
         "fragments_per_frame": shape.cut(false).0, "payload_bytes": shape.cut(false).1, "retransmitted": publisher.retransmitted,
         "receiver_reports": publisher.feedback.receiver_reports, "transport_cc_feedback": publisher.feedback.transport_cc,
-        "transport_cc": publisher.transport_cc.is_some(), "frame_lateness_ms": lateness.report_ms(),
+        "keyframe_requests": publisher.feedback.keyframe_requests, "transport_cc": publisher.transport_cc.is_some(), "frame_lateness_ms": lateness.report_ms(),
     })
 }
 
-fn send_frame(publisher: &mut Publisher, shape: &Shape, start: u64, frame_ns: u64, key: bool, rtp_time: u32, frame: u64) {
+fn send_frame(
+    publisher: &mut Publisher,
+    shape: &Shape,
+    start: u64,
+    frame_ns: u64,
+    key: bool,
+    rtp_time: u32,
+    frame: u64,
+) {
     let (count, bytes) = shape.cut(key);
     let mut burst = Vec::with_capacity(count + 1);
     if key {

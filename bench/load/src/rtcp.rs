@@ -11,7 +11,9 @@ pub struct Feedback {
 }
 
 fn half(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+    bytes
+        .get(at..at + 2)
+        .map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
 /// Read a compound packet.
@@ -35,7 +37,11 @@ fn nacks(pairs: &[u8], out: &mut Vec<u16>) {
     for pair in pairs.chunks_exact(4) {
         let (first, mask) = (half(pair, 0), half(pair, 2));
         out.push(first);
-        out.extend((0..16).filter(|bit| mask >> bit & 1 == 1).map(|bit| first.wrapping_add(bit + 1)));
+        out.extend(
+            (0..16)
+                .filter(|bit| mask >> bit & 1 == 1)
+                .map(|bit| first.wrapping_add(bit + 1)),
+        );
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 /// URI of transport-wide congestion control.
-pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+pub const TRANSPORT_CC: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// What an offer or answer of this tool says.
 pub struct Local<'a> {
@@ -28,7 +29,11 @@ pub struct Local<'a> {
 impl Local<'_> {
     /// The description as text.
     pub fn text(&self) -> String {
-        let mids: Vec<&str> = self.sections.iter().map(|(_, mid, _)| mid.as_str()).collect();
+        let mids: Vec<&str> = self
+            .sections
+            .iter()
+            .map(|(_, mid, _)| mid.as_str())
+            .collect();
         let mut out = format!(
             "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\na=msid-semantic: WMS *\r\n",
             mids.join(" ")
@@ -48,13 +53,21 @@ impl Local<'_> {
             out,
             "{line}\r\nc=IN IP4 0.0.0.0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 {} typ host\r\na=end-of-candidates\r\n\
              a=ice-ufrag:{}\r\na=ice-pwd:{}\r\na=fingerprint:sha-256 {}\r\na=setup:{}\r\na=mid:{mid}\r\n",
-            self.address.port(), self.ufrag, self.pwd, self.fingerprint, self.setup
+            self.address.port(),
+            self.ufrag,
+            self.pwd,
+            self.fingerprint,
+            self.setup
         );
         if kind == "application" {
             out.push_str("a=sctp-port:5000\r\na=max-message-size:262144\r\n");
             return;
         }
-        let _ = write!(out, "a={}\r\na=rtcp-mux\r\na=rtcp-rsize\r\n", self.direction);
+        let _ = write!(
+            out,
+            "a={}\r\na=rtcp-mux\r\na=rtcp-rsize\r\n",
+            self.direction
+        );
         if kind == "video" {
             let _ = write!(
                 out,
@@ -62,7 +75,10 @@ impl Local<'_> {
                  a=fmtp:{pt} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
             );
         } else {
-            let _ = write!(out, "a=rtpmap:{pt} opus/48000/2\r\na=fmtp:{pt} minptime=10;useinbandfec=1\r\n");
+            let _ = write!(
+                out,
+                "a=rtpmap:{pt} opus/48000/2\r\na=fmtp:{pt} minptime=10;useinbandfec=1\r\n"
+            );
         }
         if let Some((video, audio)) = self.ssrcs {
             let ssrc = if kind == "video" { video } else { audio };
@@ -101,10 +117,14 @@ pub fn parse(text: &str) -> Remote {
             let words: Vec<&str> = media.split(' ').collect();
             let payload_type = words.get(3).and_then(|word| word.parse().ok()).unwrap_or(0);
             let kind = words.first().copied().unwrap_or_default();
-            remote.sections.push((kind.to_owned(), String::new(), payload_type));
+            remote
+                .sections
+                .push((kind.to_owned(), String::new(), payload_type));
             continue;
         }
-        let Some(attribute) = line.strip_prefix("a=") else { continue };
+        let Some(attribute) = line.strip_prefix("a=") else {
+            continue;
+        };
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
         attribute_read(&mut remote, name, value);
     }
@@ -133,7 +153,10 @@ fn attribute_read(remote: &mut Remote, name: &str, value: &str) {
             }
         }
         "extmap" if remote.transport_cc.is_none() && value.ends_with(TRANSPORT_CC) => {
-            remote.transport_cc = value.split([' ', '/']).next().and_then(|id| id.parse().ok());
+            remote.transport_cc = value
+                .split([' ', '/'])
+                .next()
+                .and_then(|id| id.parse().ok());
         }
         "candidate" if remote.address.is_none() => remote.address = candidate(value),
         _ => {}

@@ -21,8 +21,16 @@ pub enum Step {
 
 /// See the module.
 pub enum Signalling {
-    Whep { url: Url, audio: bool },
-    Janus { session: String, handles: Vec<(u64, usize)>, mountpoint: u64 },
+    Whep {
+        url: Url,
+        audio: bool,
+        channel: bool,
+    },
+    Janus {
+        session: String,
+        handles: Vec<(u64, usize)>,
+        mountpoint: u64,
+    },
 }
 
 const SDP: &str = "application/sdp";
@@ -34,8 +42,15 @@ const EVENTS: u64 = 3 << 40;
 const DELETE: u64 = 4 << 40;
 const KIND: u64 = 0xFF << 40;
 
-fn description(transport: &Transport, identity: &Identity, setup: &str, sections: Vec<(&str, String, u8)>) -> String {
-    let Ok(address) = transport.socket.local_addr() else { return String::new() };
+fn description(
+    transport: &Transport,
+    identity: &Identity,
+    setup: &str,
+    sections: Vec<(&str, String, u8)>,
+) -> String {
+    let Ok(address) = transport.socket.local_addr() else {
+        return String::new();
+    };
     Local {
         ufrag: &transport.ufrag,
         pwd: &transport.pwd,
@@ -50,34 +65,79 @@ fn description(transport: &Transport, identity: &Identity, setup: &str, sections
 }
 
 impl Signalling {
-    /// `kind` is `whep` or `janus`; a Janus URL is `http://host:port/janus`, its mountpoint has id 1.
-    pub fn new(kind: &str, url: &str, audio: bool, poll: &Poll, pool: &mut Pool) -> Result<Self, String> {
+    /// `kind` is `whep` or `janus`; then whether players want sound and a data channel; a Janus URL is `http://host:port/janus`, its mountpoint has id 1.
+    pub fn new(
+        kind: &str,
+        url: &str,
+        (audio, channel): (bool, bool),
+        poll: &Poll,
+        pool: &mut Pool,
+    ) -> Result<Self, String> {
         let url = Url::parse(url)?;
         match kind {
-            "whep" => Ok(Self::Whep { url, audio }),
+            "whep" => Ok(Self::Whep {
+                url,
+                audio,
+                channel,
+            }),
             "janus" => {
                 let body = json!({"janus": "create", "transaction": "load"}).to_string();
                 let response = http::once(&url, None, "POST", JSON, &body)?;
-                let value: Value = serde_json::from_str(&response.body).map_err(|error| error.to_string())?;
-                let id = value["data"]["id"].as_u64().ok_or_else(|| format!("janus: {value}"))?;
+                let value: Value =
+                    serde_json::from_str(&response.body).map_err(|error| error.to_string())?;
+                let id = value["data"]["id"]
+                    .as_u64()
+                    .ok_or_else(|| format!("janus: {value}"))?;
                 let session = format!("{}/{id}", url.path);
-                pool.request(poll, EVENTS, "GET", &format!("{session}?maxev=10"), JSON, "");
-                Ok(Self::Janus { session, handles: Vec::new(), mountpoint: 1 })
+                pool.request(
+                    poll,
+                    EVENTS,
+                    "GET",
+                    &format!("{session}?maxev=10"),
+                    JSON,
+                    "",
+                );
+                Ok(Self::Janus {
+                    session,
+                    handles: Vec::new(),
+                    mountpoint: 1,
+                })
             }
             _ => Err(format!("unknown signalling {kind}")),
         }
     }
 
     /// Ask for a session.
-    pub fn join(&self, player: usize, transport: &Transport, identity: &Identity, poll: &Poll, pool: &mut Pool) {
+    pub fn join(
+        &self,
+        player: usize,
+        transport: &Transport,
+        identity: &Identity,
+        poll: &Poll,
+        pool: &mut Pool,
+    ) {
         let tag = player as u64;
         match self {
-            Self::Whep { url, audio } => {
+            Self::Whep {
+                url,
+                audio,
+                channel,
+            } => {
                 let mut sections = vec![("video", "0".to_owned(), VIDEO_PT)];
                 if *audio {
                     sections.push(("audio", "1".to_owned(), AUDIO_PT));
                 }
-                pool.request(poll, tag, "POST", &url.path, SDP, &description(transport, identity, "actpass", sections));
+                if *channel {
+                    sections.push(("application", "2".to_owned(), 0));
+                }
+                pool.request(
+                    poll,
+                    tag,
+                    "POST",
+                    &url.path,
+                    SDP,
+                    &description(transport, identity, "actpass", sections),
+                );
             }
             Self::Janus { session, .. } => {
                 let body = json!({"janus": "attach", "plugin": "janus.plugin.streaming", "transaction": "load"});
@@ -94,22 +154,54 @@ impl Signalling {
                 let location = response.location.as_deref().map(Url::path_of);
                 vec![Step::Answered(player, sdp::parse(&response.body), location)]
             }
-            (0, _) => vec![Step::Refused(player, format!("status {}: {}", response.status, response.body))],
-            (ATTACH, Self::Janus { session, handles, mountpoint }) => {
+            (0, _) => vec![Step::Refused(
+                player,
+                format!("status {}: {}", response.status, response.body),
+            )],
+            (
+                ATTACH,
+                Self::Janus {
+                    session,
+                    handles,
+                    mountpoint,
+                },
+            ) => {
                 let value: Value = serde_json::from_str(&response.body).unwrap_or_default();
                 let Some(handle) = value["data"]["id"].as_u64() else {
                     return vec![Step::Refused(player, response.body.clone())];
                 };
                 handles.push((handle, player));
                 let body = json!({"janus": "message", "transaction": "load", "body": {"request": "watch", "id": mountpoint}});
-                pool.request(poll, MESSAGE, "POST", &format!("{session}/{handle}"), JSON, &body.to_string());
+                pool.request(
+                    poll,
+                    MESSAGE,
+                    "POST",
+                    &format!("{session}/{handle}"),
+                    JSON,
+                    &body.to_string(),
+                );
                 Vec::new()
             }
-            (EVENTS, Self::Janus { session, handles, .. }) => {
-                pool.request(poll, EVENTS, "GET", &format!("{session}?maxev=10"), JSON, "");
+            (
+                EVENTS,
+                Self::Janus {
+                    session, handles, ..
+                },
+            ) => {
+                pool.request(
+                    poll,
+                    EVENTS,
+                    "GET",
+                    &format!("{session}?maxev=10"),
+                    JSON,
+                    "",
+                );
                 let value: Value = serde_json::from_str(&response.body).unwrap_or_default();
                 let events = value.as_array().cloned().unwrap_or_else(|| vec![value]);
-                events.iter().filter_map(|event| offered(event, handles)).collect()
+                events
+                    .iter()
+                    .filter_map(|event| offered(event, handles))
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -117,18 +209,47 @@ impl Signalling {
 
     /// Answer an offer that came with `Step::Offered`.
     pub fn answer(
-        &self, player: usize, remote: &Remote, transport: &Transport, identity: &Identity, poll: &Poll, pool: &mut Pool,
+        &self,
+        player: usize,
+        remote: &Remote,
+        transport: &Transport,
+        identity: &Identity,
+        poll: &Poll,
+        pool: &mut Pool,
     ) {
-        let Self::Janus { session, handles, .. } = self else { return };
-        let Some((handle, _)) = handles.iter().find(|(_, owner)| *owner == player) else { return };
-        let sections = remote.sections.iter().map(|(kind, mid, pt)| (kind.as_str(), mid.clone(), *pt)).collect();
+        let Self::Janus {
+            session, handles, ..
+        } = self
+        else {
+            return;
+        };
+        let Some((handle, _)) = handles.iter().find(|(_, owner)| *owner == player) else {
+            return;
+        };
+        let sections = remote
+            .sections
+            .iter()
+            .map(|(kind, mid, pt)| (kind.as_str(), mid.clone(), *pt))
+            .collect();
         let sdp = description(transport, identity, "active", sections);
         let body = json!({"janus": "message", "transaction": "load", "body": {"request": "start"}, "jsep": {"type": "answer", "sdp": sdp}});
-        pool.request(poll, MESSAGE, "POST", &format!("{session}/{handle}"), JSON, &body.to_string());
+        pool.request(
+            poll,
+            MESSAGE,
+            "POST",
+            &format!("{session}/{handle}"),
+            JSON,
+            &body.to_string(),
+        );
     }
 
     /// End every session; the count of requests under way comes out.
-    pub fn leave<'a>(&self, locations: impl Iterator<Item = &'a str>, poll: &Poll, pool: &mut Pool) -> usize {
+    pub fn leave<'a>(
+        &self,
+        locations: impl Iterator<Item = &'a str>,
+        poll: &Poll,
+        pool: &mut Pool,
+    ) -> usize {
         if let Self::Janus { session, .. } = self {
             let body = json!({"janus": "destroy", "transaction": "load"}).to_string();
             pool.request(poll, DELETE, "POST", session, JSON, &body);

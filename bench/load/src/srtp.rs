@@ -41,11 +41,19 @@ impl Profile {
     }
 
     fn ctr(self) -> Cipher {
-        if self == Self::Gcm256 { Cipher::aes_256_ctr() } else { Cipher::aes_128_ctr() }
+        if self == Self::Gcm256 {
+            Cipher::aes_256_ctr()
+        } else {
+            Cipher::aes_128_ctr()
+        }
     }
 
     fn gcm(self) -> Cipher {
-        if self == Self::Gcm256 { Cipher::aes_256_gcm() } else { Cipher::aes_128_gcm() }
+        if self == Self::Gcm256 {
+            Cipher::aes_256_gcm()
+        } else {
+            Cipher::aes_128_gcm()
+        }
     }
 }
 
@@ -83,8 +91,13 @@ impl Session {
             ctr(profile.ctr(), key, &iv, &vec![0; length])
         };
         let mut session_salt = [0u8; 14];
-        session_salt[..profile.salt_bytes()].copy_from_slice(&derive(label + 2, profile.salt_bytes())?);
-        Ok(Self { key: derive(label, profile.key_bytes())?, salt: session_salt, auth: derive(label + 1, 20)? })
+        session_salt[..profile.salt_bytes()]
+            .copy_from_slice(&derive(label + 2, profile.salt_bytes())?);
+        Ok(Self {
+            key: derive(label, profile.key_bytes())?,
+            salt: session_salt,
+            auth: derive(label + 1, 20)?,
+        })
     }
 
     /// IV of AES-CM (RFC 3711, 4.1.1): salt, SSRC and 48-bit index, counter in the last two bytes.
@@ -138,13 +151,31 @@ impl Srtp {
         let (clear, payload) = packet.split_at(header);
         let mut out = clear.to_vec();
         if self.profile == Profile::Cm80 {
-            out.extend(ctr(self.profile.ctr(), &self.rtp.key, &self.rtp.cm_iv(ssrc, index), payload).ok()?);
+            out.extend(
+                ctr(
+                    self.profile.ctr(),
+                    &self.rtp.key,
+                    &self.rtp.cm_iv(ssrc, index),
+                    payload,
+                )
+                .ok()?,
+            );
             let tag = self.rtp_tag(&out, index);
             out.extend_from_slice(tag.get(..SHA1_TAG)?);
         } else {
             let mut tag = [0u8; GCM_TAG];
             let iv = self.rtp.gcm_iv(ssrc, index);
-            out.extend(encrypt_aead(self.profile.gcm(), &self.rtp.key, Some(&iv), clear, payload, &mut tag).ok()?);
+            out.extend(
+                encrypt_aead(
+                    self.profile.gcm(),
+                    &self.rtp.key,
+                    Some(&iv),
+                    clear,
+                    payload,
+                    &mut tag,
+                )
+                .ok()?,
+            );
             out.extend_from_slice(&tag);
         }
         Some(out)
@@ -159,12 +190,26 @@ impl Srtp {
             if self.rtp_tag(body, index).get(..SHA1_TAG) != Some(tag) {
                 return None;
             }
-            return ctr(self.profile.ctr(), &self.rtp.key, &self.rtp.cm_iv(ssrc, index), body.get(header..)?).ok();
+            return ctr(
+                self.profile.ctr(),
+                &self.rtp.key,
+                &self.rtp.cm_iv(ssrc, index),
+                body.get(header..)?,
+            )
+            .ok();
         }
         let (body, tag) = packet.split_at_checked(packet.len().checked_sub(GCM_TAG)?)?;
         let (clear, payload) = body.split_at_checked(header)?;
         let iv = self.rtp.gcm_iv(ssrc, index);
-        decrypt_aead(self.profile.gcm(), &self.rtp.key, Some(&iv), clear, payload, tag).ok()
+        decrypt_aead(
+            self.profile.gcm(),
+            &self.rtp.key,
+            Some(&iv),
+            clear,
+            payload,
+            tag,
+        )
+        .ok()
     }
 
     /// Protect an RTCP packet.
@@ -185,7 +230,17 @@ impl Srtp {
             let mut tag = [0u8; GCM_TAG];
             let iv = self.rtcp.gcm_iv(ssrc, u64::from(index));
             let aad = [clear, &trailer].concat();
-            out.extend(encrypt_aead(self.profile.gcm(), &self.rtcp.key, Some(&iv), &aad, payload, &mut tag).ok()?);
+            out.extend(
+                encrypt_aead(
+                    self.profile.gcm(),
+                    &self.rtcp.key,
+                    Some(&iv),
+                    &aad,
+                    payload,
+                    &mut tag,
+                )
+                .ok()?,
+            );
             out.extend_from_slice(&tag);
             out.extend_from_slice(&trailer);
         }
@@ -213,9 +268,19 @@ impl Srtp {
         let (body, trailer) = packet.split_at_checked(packet.len().checked_sub(4)?)?;
         let (body, tag) = body.split_at_checked(body.len().checked_sub(GCM_TAG)?)?;
         let (clear, payload) = body.split_at_checked(8)?;
-        let iv = self.rtcp.gcm_iv(ssrc, u64::from(word(trailer, 0)? & 0x7FFF_FFFF));
+        let iv = self
+            .rtcp
+            .gcm_iv(ssrc, u64::from(word(trailer, 0)? & 0x7FFF_FFFF));
         let aad = [clear, trailer].concat();
-        let payload = decrypt_aead(self.profile.gcm(), &self.rtcp.key, Some(&iv), &aad, payload, tag).ok()?;
+        let payload = decrypt_aead(
+            self.profile.gcm(),
+            &self.rtcp.key,
+            Some(&iv),
+            &aad,
+            payload,
+            tag,
+        )
+        .ok()?;
         Some([clear, &payload].concat())
     }
 
@@ -247,7 +312,9 @@ mod tests {
     #[test]
     fn what_is_protected_is_read_back_and_a_changed_bit_is_refused() {
         for profile in [Profile::Gcm128, Profile::Gcm256, Profile::Cm80] {
-            let master: Vec<u8> = (0..profile.key_bytes() + profile.salt_bytes()).map(|byte| byte as u8).collect();
+            let master: Vec<u8> = (0..profile.key_bytes() + profile.salt_bytes())
+                .map(|byte| byte as u8)
+                .collect();
             let mut srtp = Srtp::new(profile, &master).unwrap();
             let mut packet = vec![0x80, 96, 0, 7, 0, 0, 0, 1, 1, 2, 3, 4];
             packet.extend_from_slice(b"payload of a packet");
@@ -264,8 +331,9 @@ mod tests {
     #[test]
     fn key_derivation_equals_rfc_3711_appendix_b3() {
         let master = [
-            0xE1, 0xF9, 0x7A, 0x0D, 0x3E, 0x01, 0x8B, 0xE0, 0xD6, 0x4F, 0xA3, 0x2C, 0x06, 0xDE, 0x41, 0x39,
-            0x0E, 0xC6, 0x75, 0xAD, 0x49, 0x8A, 0xFE, 0xEB, 0xB6, 0x96, 0x0B, 0x3A, 0xAB, 0xE6,
+            0xE1, 0xF9, 0x7A, 0x0D, 0x3E, 0x01, 0x8B, 0xE0, 0xD6, 0x4F, 0xA3, 0x2C, 0x06, 0xDE,
+            0x41, 0x39, 0x0E, 0xC6, 0x75, 0xAD, 0x49, 0x8A, 0xFE, 0xEB, 0xB6, 0x96, 0x0B, 0x3A,
+            0xAB, 0xE6,
         ];
         let session = Session::derive(Profile::Cm80, &master, 0).unwrap();
         assert_eq!(session.key[..4], [0xC6, 0x1E, 0x7A, 0x93]);

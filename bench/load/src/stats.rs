@@ -15,7 +15,11 @@ pub struct Histogram {
 
 impl Histogram {
     pub fn new() -> Self {
-        Self { buckets: vec![0; (64 * SUB) as usize], count: 0, max: 0 }
+        Self {
+            buckets: vec![0; (64 * SUB) as usize],
+            count: 0,
+            max: 0,
+        }
     }
 
     pub fn add(&mut self, value: u64) {

@@ -76,7 +76,12 @@ fn finish(mut message: Vec<u8>, password: &str) -> Vec<u8> {
 }
 
 /// A connectivity check; the controlling side nominates at once.
-pub fn request(transaction: &Transaction, user: &str, password: &str, controlling: bool) -> Vec<u8> {
+pub fn request(
+    transaction: &Transaction,
+    user: &str,
+    password: &str,
+    controlling: bool,
+) -> Vec<u8> {
     let mut message = start(REQUEST, transaction);
     attribute(&mut message, 0x0006, user.as_bytes());
     attribute(&mut message, 0x0024, &1_853_824_767u32.to_be_bytes());
@@ -104,7 +109,9 @@ pub fn success(transaction: &Transaction, source: SocketAddr, password: &str) ->
 pub fn parse(datagram: &[u8]) -> Message {
     let (Some(header), Some(transaction)) = (
         datagram.first_chunk::<20>(),
-        datagram.get(8..20).and_then(|bytes| Transaction::try_from(bytes).ok()),
+        datagram
+            .get(8..20)
+            .and_then(|bytes| Transaction::try_from(bytes).ok()),
     ) else {
         return Message::Other;
     };

@@ -11,7 +11,10 @@ const DATAGRAM_BYTES: usize = 2048;
 const CONTROL_BYTES: usize = 64;
 
 fn clock_ns(clock: libc::clockid_t) -> Option<u64> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a live timespec for the whole call.
     let result = unsafe { libc::clock_gettime(clock, &mut time) };
     (result == 0).then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
@@ -48,7 +51,11 @@ pub fn pin(cpu: usize) -> io::Result<()> {
         libc::CPU_SET(cpu, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Run before every ordinary process of this CPU, so that pacing is exact. Needs privilege; says if it worked.
@@ -73,7 +80,13 @@ pub fn raise_file_limit() {
 fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> bool {
     // SAFETY: the pointer and length describe `value`.
     unsafe {
-        libc::setsockopt(fd, level, name, (&raw const value).cast(), size_of::<i32>() as u32) == 0
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<i32>() as u32,
+        ) == 0
     }
 }
 
@@ -87,7 +100,12 @@ pub fn set_receive_buffer(socket: &impl AsRawFd, bytes: i32) {
 
 /// Have the kernel stamp each datagram on arrival in the socket's queue.
 pub fn stamp_arrivals(socket: &impl AsRawFd) {
-    set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
+    set_option(
+        socket.as_raw_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_TIMESTAMPNS,
+        1,
+    );
 }
 
 /// An epoll set whose tokens are the caller's.
@@ -105,16 +123,27 @@ impl Poll {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; 1024] })
+        Ok(Self {
+            fd,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; 1024],
+        })
     }
 
     /// Watch for readability (level-triggered).
     pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: token,
+        };
         // SAFETY: `event` lives through the call.
-        let result =
-            unsafe { libc::epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &mut event) };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let result = unsafe {
+            libc::epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &mut event)
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     /// Tokens that became readable within `timeout_ms`.
@@ -122,9 +151,19 @@ impl Poll {
         tokens.clear();
         // SAFETY: the pointer and length describe `events`.
         let count = unsafe {
-            libc::epoll_wait(self.fd, self.events.as_mut_ptr(), self.events.len() as i32, timeout_ms)
+            libc::epoll_wait(
+                self.fd,
+                self.events.as_mut_ptr(),
+                self.events.len() as i32,
+                timeout_ms,
+            )
         };
-        tokens.extend(self.events.iter().take(count.max(0) as usize).map(|event| event.u64));
+        tokens.extend(
+            self.events
+                .iter()
+                .take(count.max(0) as usize)
+                .map(|event| event.u64),
+        );
     }
 }
 
@@ -138,8 +177,15 @@ impl Drop for Poll {
 /// Wait until `fd` is readable or the time has come (nanosecond precision).
 pub fn wait_readable_until(socket: &impl AsRawFd, deadline_ns: u64) {
     let left = deadline_ns.saturating_sub(now_ns());
-    let timeout = libc::timespec { tv_sec: (left / 1_000_000_000) as i64, tv_nsec: (left % 1_000_000_000) as i64 };
-    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let timeout = libc::timespec {
+        tv_sec: (left / 1_000_000_000) as i64,
+        tv_nsec: (left % 1_000_000_000) as i64,
+    };
+    let mut poll = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: both pointers live through the call; no signal mask.
     unsafe { libc::ppoll(&mut poll, 1, &timeout, std::ptr::null()) };
 }
@@ -164,7 +210,10 @@ impl Batch {
         let mut control = vec![[0u64; CONTROL_BYTES / 8]; BATCH];
         let mut vectors: Vec<libc::iovec> = data
             .iter_mut()
-            .map(|datagram| libc::iovec { iov_base: datagram.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES })
+            .map(|datagram| libc::iovec {
+                iov_base: datagram.as_mut_ptr().cast(),
+                iov_len: DATAGRAM_BYTES,
+            })
             .collect();
         let messages = vectors
             .iter_mut()
@@ -178,7 +227,13 @@ impl Batch {
                 message
             })
             .collect();
-        Self { data, _control: control, _vectors: vectors, messages, count: 0 }
+        Self {
+            data,
+            _control: control,
+            _vectors: vectors,
+            messages,
+            count: 0,
+        }
     }
 
     /// Take what waits on the socket, at most `BATCH`. Says how many there were.
@@ -189,7 +244,11 @@ impl Batch {
         // SAFETY: the messages point into vectors of this value that are never resized.
         let count = unsafe {
             libc::recvmmsg(
-                socket.as_raw_fd(), self.messages.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut(),
+                socket.as_raw_fd(),
+                self.messages.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
             )
         };
         self.count = count.max(0) as usize;
@@ -225,7 +284,10 @@ impl Batch {
 pub fn send_batch(socket: &impl AsRawFd, packets: &[Vec<u8>]) -> usize {
     let mut vectors: Vec<libc::iovec> = packets
         .iter()
-        .map(|packet| libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() })
+        .map(|packet| libc::iovec {
+            iov_base: packet.as_ptr().cast_mut().cast(),
+            iov_len: packet.len(),
+        })
         .collect();
     let mut sent = 0;
     while sent < packets.len() {
@@ -241,7 +303,12 @@ pub fn send_batch(socket: &impl AsRawFd, packets: &[Vec<u8>]) -> usize {
                     message
                 })
                 .collect();
-            libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), messages.len() as u32, 0)
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                messages.as_mut_ptr(),
+                messages.len() as u32,
+                0,
+            )
         };
         if count <= 0 {
             break;

@@ -71,16 +71,31 @@ impl Transport {
     }
 
     /// Begin checks towards the other side. `offerer`: we wrote the offer (RFC 8445, 6.1.1).
-    pub fn start(&mut self, remote: Remote, offerer: bool, identity: &Identity, now: u64) -> Result<(), String> {
+    pub fn start(
+        &mut self,
+        remote: Remote,
+        offerer: bool,
+        identity: &Identity,
+        now: u64,
+    ) -> Result<(), String> {
         let address = remote.address.ok_or("no usable candidate")?;
-        self.socket.connect(address).map_err(|error| error.to_string())?;
+        self.socket
+            .connect(address)
+            .map_err(|error| error.to_string())?;
         self.controlling = offerer || remote.lite;
         // An offer of ours said actpass; an answer of ours says active.
         let client = !offerer || remote.setup != "active";
-        self.dtls = Some(Dtls::new(identity, client, &remote.fingerprint).map_err(|error| error.to_string())?);
+        self.dtls = Some(
+            Dtls::new(identity, client, &remote.fingerprint).map_err(|error| error.to_string())?,
+        );
         self.remote = Some(remote);
         self.next_check_ns = now;
         self.tick(identity, now).map(|_| ())
+    }
+
+    /// Whether this end is the DTLS client.
+    pub fn is_dtls_client(&self) -> bool {
+        self.dtls.as_ref().is_some_and(|dtls| dtls.client)
     }
 
     /// When `tick` is due.
@@ -130,7 +145,9 @@ impl Transport {
         match stun::parse(datagram) {
             Message::Request(transaction) => {
                 if let Ok(source) = self.socket.peer_addr() {
-                    let _ = self.socket.send(&stun::success(&transaction, source, &self.pwd));
+                    let _ = self
+                        .socket
+                        .send(&stun::success(&transaction, source, &self.pwd));
                 }
                 Incoming::Handled
             }
@@ -147,7 +164,9 @@ impl Transport {
     }
 
     fn receive_dtls(&mut self, datagram: &[u8], identity: &Identity, now: u64) -> Incoming {
-        let Some(dtls) = &mut self.dtls else { return Incoming::Handled };
+        let Some(dtls) = &mut self.dtls else {
+            return Incoming::Handled;
+        };
         dtls.feed(datagram);
         if self.connected {
             let data = dtls.receive();
@@ -162,7 +181,9 @@ impl Transport {
     }
 
     fn handshake(&mut self, identity: &Identity, now: u64) -> Result<Option<Keys>, String> {
-        let Some(dtls) = &mut self.dtls else { return Ok(None) };
+        let Some(dtls) = &mut self.dtls else {
+            return Ok(None);
+        };
         let keys = dtls.advance(identity.profile)?;
         self.next_dtls_ns = now + DTLS_TICK_NS;
         if keys.is_some() {

@@ -1,4 +1,5 @@
-//! What real encoders send, through FFmpeg's RTP muxer (`vectors/codec_payloads.py`).
+//! What real encoders send: through FFmpeg's RTP muxer (`vectors/codec_payloads.py`), and Chromium
+//! with a scalability mode, dependency descriptor as third column, payloads cut to 40 bytes.
 
 use dataplane::codec::{Codec, Continuity, FrameInfo, Inspector, Numbers};
 
@@ -8,6 +9,8 @@ struct Packet {
     timestamp: u32,
     /// Marker bit.
     marker: bool,
+    /// Dependency descriptor.
+    descriptor: Option<Vec<u8>>,
     /// RTP payload.
     payload: Vec<u8>,
 }
@@ -16,8 +19,10 @@ fn packets(text: &str) -> Vec<Packet> {
     let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
     let packet = |line: &str| {
         let fields: Vec<_> = line.split(' ').collect();
-        let payload = fields[2].as_bytes().chunks(2).map(byte).collect();
-        Packet { timestamp: fields[0].parse().unwrap(), marker: fields[1] == "1", payload }
+        let bytes = |field: &str| field.as_bytes().chunks(2).map(byte).collect();
+        let payload = bytes(fields.last().unwrap());
+        let descriptor = (fields.len() == 4).then(|| bytes(fields[2]));
+        Packet { timestamp: fields[0].parse().unwrap(), marker: fields[1] == "1", descriptor, payload }
     };
     text.lines().map(packet).collect()
 }
@@ -34,8 +39,8 @@ impl Seen {
     fn new(codec: Codec, text: &str) -> Self {
         let mut inspector = Inspector::new(codec);
         let inspect = |packet: Packet| {
-            let Packet { timestamp, marker, payload } = packet;
-            (timestamp, inspector.inspect(&payload, marker, timestamp, None))
+            let Packet { timestamp, marker, descriptor, payload } = packet;
+            (timestamp, inspector.inspect(&payload, marker, timestamp, descriptor.as_deref()))
         };
         let infos = packets(text).into_iter().map(inspect).collect();
         Self { inspector, infos }
@@ -102,7 +107,7 @@ fn h264_x264_baseline() {
 #[test]
 fn h264_x264_b_frames() {
     let profile = Some("64000a");
-    let expected = Expected { keys: &[0], discardable: &[1], profile, b_frames: true };
+    let expected = Expected { keys: &[0], discardable: &[1, 2, 4, 5, 7, 8, 10], profile, b_frames: true };
     check(Codec::H264, include_str!("vectors/codec_h264_x264_b_frames.txt"), &expected);
 }
 
@@ -123,7 +128,7 @@ fn h265_x265_zerolatency() {
 #[test]
 fn h265_x265_b_frames() {
     let profile = Some("profile-id=1;tier-flag=0;level-id=30");
-    let expected = Expected { keys: &[0], discardable: &[1], profile, b_frames: true };
+    let expected = Expected { keys: &[0], discardable: &[1, 3, 5, 7, 9], profile, b_frames: true };
     check(Codec::H265, include_str!("vectors/codec_h265_x265_b_frames.txt"), &expected);
 }
 
@@ -152,7 +157,7 @@ fn vp8_libvpx_every_second_frame_left_out() {
     let mut inspector = Inspector::new(Codec::Vp8);
     let mut continuity = Continuity::new();
     let mut ids = Vec::new();
-    for Packet { timestamp, marker, mut payload } in packets(include_str!("vectors/codec_vp8_libvpx_layers.txt")) {
+    for Packet { timestamp, marker, mut payload, .. } in packets(include_str!("vectors/codec_vp8_libvpx_layers.txt")) {
         let info = inspector.inspect(&payload, marker, timestamp, None);
         if timestamp / 3_000 % 2 == 1 {
             continuity.on_dropped(&info);
@@ -166,4 +171,63 @@ fn vp8_libvpx_every_second_frame_left_out() {
     ids.dedup();
     let expected: Vec<u16> = (ids[0]..ids[0] + 6).collect();
     assert_eq!(ids, expected);
+}
+
+/// Chromium's three temporal layers: 0 2 1 2, where the second 2 refers to 1.
+fn check_l1t3(codec: Codec, text: &str) -> Vec<FrameInfo> {
+    let infos: Vec<_> = Seen::new(codec, text).infos.into_iter().map(|(_, info)| info).collect();
+    for (index, info) in infos.iter().enumerate() {
+        let temporal = [0, 2, 1, 2][index % 4];
+        assert!(info.start && info.end, "packet {index}");
+        assert_eq!(info.key, index == 0, "packet {index}");
+        assert_eq!(info.temporal, temporal, "packet {index}");
+        assert_eq!(info.discardable, temporal == 2, "packet {index}");
+    }
+    assert_eq!(infos[0].dimensions, Some((480, 272)));
+    infos
+}
+
+#[test]
+fn av1_chromium_l1t3() {
+    let infos = check_l1t3(Codec::Av1, include_str!("vectors/codec_av1_chromium_l1t3.txt"));
+    for (index, info) in infos.iter().enumerate() {
+        assert_eq!(info.temporal_switch, index % 4 != 3, "packet {index}");
+        let frame_number = infos.iter().take(index).count() as u16 + first_number(&infos);
+        assert_eq!(info.numbers, Numbers::Dependency { frame_number });
+    }
+}
+
+fn first_number(infos: &[FrameInfo]) -> u16 {
+    match infos[0].numbers {
+        Numbers::Dependency { frame_number } => frame_number,
+        other => panic!("no frame number in {other:?}"),
+    }
+}
+
+#[test]
+fn vp9_chromium_l1t3() {
+    check_l1t3(Codec::Vp9, include_str!("vectors/codec_vp9_chromium_l1t3.txt"));
+}
+
+#[test]
+fn vp9_chromium_l2t2() {
+    let seen = Seen::new(Codec::Vp9, include_str!("vectors/codec_vp9_chromium_l2t2.txt"));
+    for (index, (_, info)) in seen.infos.iter().enumerate() {
+        assert_eq!(info.key, index < 2, "packet {index}");
+        assert_eq!(usize::from(info.spatial), index % 2, "packet {index}");
+        assert_eq!(usize::from(info.temporal), index / 2 % 2, "packet {index}");
+        assert!(info.start && info.end);
+    }
+    assert_eq!(seen.infos[0].1.dimensions, Some((480, 272)));
+}
+
+#[test]
+fn h264_chromium_l1t2() {
+    let seen = Seen::new(Codec::H264, include_str!("vectors/codec_h264_chromium_l1t2.txt"));
+    assert!(seen.infos[0].1.key && seen.infos[0].1.parameter_sets);
+    let opened: Vec<_> = seen.infos.iter().filter(|(_, info)| info.start).collect();
+    for (index, (_, info)) in opened.iter().enumerate() {
+        assert_eq!(usize::from(info.temporal), index % 2, "frame {index}");
+        assert_eq!(info.discardable, index % 2 == 1, "frame {index}");
+    }
 }

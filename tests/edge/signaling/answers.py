@@ -44,7 +44,7 @@ def _check_bundle(offer: SessionDescription, answer: SessionDescription) -> None
     assert len(holders) == 1
     assert holders[0].mid == (answered[0].split()[1] if offered else accepted[0].mid)
     assert holders[0].body.has("end-of-candidates")
-    assert next(holders[0].body.values("candidate")).split()[2] == "udp"
+    assert holders[0].body.values("candidate")[0].split()[2] == "udp"
 
 
 def _bundle(offer: SessionDescription) -> list[str]:

@@ -16,8 +16,8 @@ from edge.signaling.sdp import parse
 
 from .answers import check_answer
 from .conftest import LOCAL, STREAM, VECTORS, Play, Publish
-from .offers import FINGERPRINT, TRANSPORT, audio, offer, video, without
 from .mutations import mutated
+from .offers import FINGERPRINT, TRANSPORT, audio, offer, video, without
 
 pytestmark = pytest.mark.timeout(120)
 

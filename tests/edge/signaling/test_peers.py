@@ -49,7 +49,7 @@ def test_obs_stream_is_matched_by_its_real_sps_not_by_the_offered_profile(
         text = vector(f"{player}.offer")
         negotiated = play(text, stream=stream)
         check_answer(text, negotiated.answer)
-        fmtp = next(parse(negotiated.answer).media[0].body.values("fmtp"))
+        fmtp = parse(negotiated.answer).media[0].body.values("fmtp")[0]
         assert "packetization-mode=1" in fmtp
 
 

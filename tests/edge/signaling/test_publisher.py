@@ -153,7 +153,7 @@ def test_more_than_one_track_of_a_kind_is_refused_with_port_0(publish: Publish) 
         (("a=rid:x send",), "x", None),
         (("a=rid:x recv", "a=simulcast:recv x"), "", None),
         (
-            tuple(f"a=rid:{n} send" for n in range(6)) + ("a=simulcast:send 0;1;2;3;4;5",),
+            (*(f"a=rid:{n} send" for n in range(6)), "a=simulcast:send 0;1;2;3;4;5"),
             "0 1 2 3",
             "0;1;2;3",
         ),

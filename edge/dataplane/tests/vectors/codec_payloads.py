@@ -23,12 +23,12 @@ ENCODERS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ),
     "h264_x264_b_frames": (
         "libx264",
-        {"preset": "medium", "profile": "high", "x264-params": "aud=1:b-adapt=0:bframes=2:b-pyramid=none:keyint=12"},
+        {"preset": "medium", "profile": "high", "x264-params": "aud=1:b-adapt=0:bframes=2:b-pyramid=none:keyint=12:scenecut=0"},
         {},
     ),
     "h264_x264_intra_refresh": (
         "libx264",
-        {"preset": "veryfast", "tune": "zerolatency", "x264-params": "intra-refresh=1:keyint=6:slices=2"},
+        {"preset": "veryfast", "tune": "zerolatency", "x264-params": "intra-refresh=1:keyint=6:slices=2:scenecut=0"},
         {},
     ),
     "h265_x265_zerolatency": (
@@ -38,7 +38,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     ),
     "h265_x265_b_frames": (
         "libx265",
-        {"preset": "medium", "x265-params": "keyint=12:bframes=2:b-adapt=0:log-level=none:repeat-headers=1:temporal-layers=3"},
+        {"preset": "medium", "x265-params": "keyint=12:scenecut=0:bframes=2:b-adapt=0:log-level=none:repeat-headers=1:temporal-layers=3"},
         {},
     ),
     "vp8_libvpx": ("libvpx", {"deadline": "realtime", "g": "6", "b": "200k"}, {}),

@@ -13,12 +13,12 @@ export class GapTracker {
   readonly intervals: number[] = [];
 
   #lastAt: number | null = null;
-  #presented = 0;
+  #presented: number | null = null;
   #recent: number[] = [];
 
   /** A frame was presented at `at` (ms); `presented` counts all frames that this video presented. */
   add(at: number, presented: number): void {
-    const fresh = this.#lastAt === null ? 1 : Math.max(1, presented - this.#presented);
+    const fresh = this.#presented === null ? 1 : Math.max(1, presented - this.#presented);
     this.frames += fresh;
     this.#presented = presented;
     if (this.#lastAt !== null) {
@@ -30,9 +30,15 @@ export class GapTracker {
     this.#lastAt = at;
   }
 
-  /** The next frame has no predecessor: after a pause, a hidden page, another video element. */
+  /** The next frame is from another video, which counts its frames anew; the gap is a real one. */
+  changeSource(): void {
+    this.#presented = null;
+  }
+
+  /** The next frame has no predecessor: after a pause, or while nobody looked. */
   breakOff(): void {
     this.#lastAt = null;
+    this.#presented = null;
   }
 
   /** Milliseconds since the last frame. */

@@ -1,6 +1,6 @@
 /** How old the picture is: from abs-capture-time where it is negotiated, or from the test card. */
 
-import { CELLS, ROWS, clockDelayMs, readClock } from "../media/clock";
+import { CELLS, clockDelayMs, ROWS, readClock } from "../media/clock";
 import type { Frame } from "./stage";
 
 const CELL_PIXELS = 8;

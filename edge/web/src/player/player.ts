@@ -6,42 +6,39 @@ import { Backoff, sleep } from "../wire/backoff";
 import type { Notice } from "../wire/notices";
 import { EdgeProblem, inWords, isRetryable } from "../wire/problem";
 import { DelayMeter } from "./delay";
-import { type Frame, type Stage, watchFrames } from "./stage";
+import { Session, type SessionObserver } from "./session";
+import type { Frame, Stage } from "./stage";
 import type { PlayerState, PlayerStats } from "./stats";
-import type { OpenTransport, Transport, TransportState } from "./transport";
+import type { OpenTransport, TransportState } from "./transport";
 
-/** An answered session that does not connect by then never will. */
-const CONNECT_MS = 8000;
-/** So long without a frame is worth a word, and so long a new session. */
+/** So long without a frame is worth a word. */
 const QUIET_MS = 2000;
-const STALLED_MS = 10_000;
 /** How long the edge may hold back its answer while there is no publisher. */
 const WAIT_S = 10;
-/** Players that are told to move at once do it within this time. */
+/** Players who are told to move all at once do it within this time. */
 const MOVE_SPREAD_MS = 1000;
 
 export interface PlayerObserver {
   onstate(state: PlayerState, words: string): void;
   onnotice(notice: Notice): void;
-  /** The edge wants a (better) token. */
-  ontoken(): void;
+  /** Refused for good; nothing happens until the person changes something. */
+  onrefused(error: unknown): void;
 }
 
-export class Player {
+export class Player implements SessionObserver {
   readonly #backoff = new Backoff();
-  readonly #gaps = new GapTracker();
   readonly #delay = new DelayMeter();
-  readonly #joins: number[] = [];
+  #gaps = new GapTracker();
+  #joins: number[] = [];
   #run: AbortController | null = null;
   #state: PlayerState = "idle";
   #words = "";
-  #transport: Transport | null = null;
-  /** A session that is still seen while its successor starts. */
-  #leaving: Transport | null = null;
+  /** The newest session, and the one that is seen: the same once it has shown a frame. */
+  #newest: Session | null = null;
+  #seen: Session | null = null;
+  #since = 0;
   #layer: string | null = null;
   #receiving: Receiving | null = null;
-  #live: boolean | null = null;
-  #paused = false;
   #stream = "";
 
   constructor(
@@ -49,33 +46,37 @@ export class Player {
     private readonly open: OpenTransport,
     private readonly observer: PlayerObserver,
   ) {
-    document.addEventListener("visibilitychange", () => this.#gaps.breakOff());
-  }
-
-  get paused(): boolean {
-    return this.#paused;
+    document.addEventListener("visibilitychange", () => this.#forgive());
   }
 
   /** Play a stream; `startedAt` is when the person asked, on the clock of `performance.now()`. */
   play(stream: string, token: string | null, startedAt: number): void {
     this.stop();
     this.#stream = stream;
+    this.#since = startedAt;
+    this.#gaps = new GapTracker();
+    this.#joins = [];
+    this.#layer = null;
     this.#run = new AbortController();
-    void this.#keepPlaying(token, startedAt, this.#run.signal);
+    void this.#keepPlaying(token, this.#run.signal);
   }
 
+  /** End the session; also usable while the page goes away. */
   stop(): void {
     this.#run?.abort();
     this.#run = null;
-    this.#leaving?.stop();
-    this.#transport?.stop();
-    this.#transport = this.#leaving = null;
+    this.#newest?.stop();
+    this.#seen?.stop();
+    this.#newest = this.#seen = null;
     this.#setState("idle", "");
   }
 
+  get paused(): boolean {
+    return this.#state === "paused";
+  }
+
   setPaused(paused: boolean): void {
-    this.#paused = paused;
-    this.#gaps.breakOff();
+    this.#forgive();
     if (paused) {
       this.stage.front.pause();
       this.#setState("paused", "");
@@ -87,8 +88,24 @@ export class Player {
 
   /** Choose a layer by RID for this and later sessions; null is the edge's choice. */
   async selectLayer(rid: string | null): Promise<void> {
-    await this.#transport?.selectLayer(rid);
+    await this.#newest?.transport.selectLayer(rid);
     this.#layer = rid;
+  }
+
+  /** Once a second: read figures and look for silence. */
+  async tick(): Promise<void> {
+    const now = performance.now();
+    const watched = !document.hidden && !this.paused;
+    if (watched && this.#newest !== null) {
+      this.#newest.check(now);
+      const quiet = this.#gaps.since(now);
+      if (this.#state === "playing" && quiet !== null && quiet > QUIET_MS) {
+        this.#say(this.#newest);
+      }
+    } else {
+      this.#newest?.forgive();
+    }
+    this.#receiving = (await this.#seen?.transport.figures()) ?? this.#receiving;
   }
 
   /** What is known now. */
@@ -107,113 +124,102 @@ export class Player {
       captureDelayMs: this.#delay.captureMs,
       cardDelayMs: this.#delay.cardMs,
       layer: this.#layer,
-      sessionUrl: this.#transport?.sessionUrl ?? null,
+      sessionUrl: this.#newest?.transport.sessionUrl ?? null,
       receiving: this.#receiving,
     };
   }
 
-  /** Once a second: read figures and look for silence. */
-  async tick(): Promise<void> {
-    this.#receiving = (await this.#transport?.figures()) ?? this.#receiving;
-    const quiet = this.#gaps.since(performance.now());
-    if (this.#state === "playing" && quiet !== null && quiet > QUIET_MS && !document.hidden) {
-      const away = this.#live === false;
-      this.#setState(away ? "waiting" : "recovering", away ? "The studio is away" : "No picture");
+  onframe(session: Session, { now, metadata }: Frame): void {
+    if (session !== this.#seen) {
+      this.stage.swap();
+      this.#seen?.stop();
+      this.#seen = session;
+      this.#gaps.changeSource();
+      this.#backoff.reset();
+      this.#joins.push(metadata.expectedDisplayTime - this.#since);
+    }
+    this.#gaps.add(metadata.presentationTime, metadata.presentedFrames);
+    this.#delay.add(session.video, { now, metadata });
+    if (!this.paused) {
+      this.#setState("playing", "");
     }
   }
 
-  async #keepPlaying(token: string | null, startedAt: number, run: AbortSignal): Promise<void> {
-    let since = startedAt;
-    let waitS = 0;
+  onstate(_session: Session, state: TransportState, reason: string): void {
+    if (this.#run !== null && !this.paused && (state === "recovering" || state === "lost")) {
+      this.#setState("recovering", `Rejoining: ${reason}`);
+    }
+  }
+
+  onnotice(session: Session, notice: Notice): void {
+    if (notice.type === "inactive" && !this.paused) {
+      this.#say(session);
+    }
+    if (session === this.#newest) {
+      this.observer.onnotice(notice);
+    }
+  }
+
+  async #keepPlaying(token: string | null, run: AbortSignal): Promise<void> {
     this.#backoff.reset();
     this.#setState("connecting", "Connecting");
-    while (!run.aborted) {
-      let delay: number;
+    for (let waitS = 0; !run.aborted; this.#since = performance.now()) {
+      const request = { stream: this.#stream, token, waitS };
+      const session = new Session(this.stage.back, this.open, request, this);
+      this.#newest = session;
       try {
-        const moving = await this.#session(token, since, waitS, run);
-        delay = moving ? Math.random() * MOVE_SPREAD_MS : this.#backoff.next();
+        await session.start();
+        void this.stage.play(session.video);
+        await this.#chooseAgain(session);
+        await session.ended();
+        const spread = session.moving ? Math.random() * MOVE_SPREAD_MS : this.#backoff.next();
+        await sleep(spread, run);
       } catch (error) {
-        if (run.aborted || !this.#mayRetry(error)) {
+        if (run.aborted || this.#refused(error)) {
           return;
         }
-        delay = this.#backoff.next(error instanceof EdgeProblem ? error.retryAfterS : 0);
+        await sleep(this.#backoff.next(error instanceof EdgeProblem ? error.retryAfterS : 0), run);
         waitS = WAIT_S;
       }
-      await sleep(delay, run);
-      since = performance.now();
     }
   }
 
-  /** One session, from offer to end; true if the edge asked to move to another. */
-  async #session(
-    token: string | null,
-    since: number,
-    waitS: number,
-    run: AbortSignal,
-  ): Promise<boolean> {
-    const over = new AbortController();
-    const video = this.stage.back;
-    let moving = false;
-    const transport = this.open(
-      { stream: this.#stream, token, waitS },
-      {
-        onstate: (state, reason) => this.#transportChanged(state, reason, over),
-        onnotice: (notice) => {
-          if (notice.type === "reconnect") {
-            moving = true;
-            over.abort();
-          }
-          this.#noticed(notice);
-        },
-      },
-    );
-    const ended = AbortSignal.any([run, over.signal]);
-    const connecting = setTimeout(() => over.abort(), CONNECT_MS);
-    watchFrames(video, run, (frame) => this.#presented(transport, video, frame, since, connecting));
-    try {
-      await transport.start(video, run);
-      this.#transport = transport;
-      void this.stage.play(video);
-      if (this.#layer !== null) {
-        await transport.selectLayer(this.#layer).catch(() => undefined);
-      }
-      await sleep(2 ** 31 - 1, ended);
-    } catch (error) {
-      transport.stop();
-      throw error;
-    } finally {
-      clearTimeout(connecting);
+  async #chooseAgain(session: Session): Promise<void> {
+    if (this.#layer !== null) {
+      // The layer may be gone: then the edge chooses.
+      await session.transport.selectLayer(this.#layer).catch(() => undefined);
     }
-    if (moving) {
-      this.#leaving = transport;
-    } else if (!run.aborted) {
-      transport.stop();
-    }
-    return moving;
   }
 
-  #presented(
-    transport: Transport,
-    video: HTMLVideoElement,
-    frame: Frame,
-    since: number,
-    connecting: ReturnType<typeof setTimeout>,
-  ): void {
-    if (video === this.stage.back) {
-      if (transport !== this.#transport) {
-        return;
-      }
-      clearTimeout(connecting);
-      this.stage.swap();
-      this.#leaving?.stop();
-      this.#leaving = null;
-      this.#backoff.reset();
-      this.#joins.push(frame.metadata.presentationTime - since);
+  #refused(error: unknown): boolean {
+    const waiting = error instanceof EdgeProblem && error.code === "stream_not_found";
+    if (isRetryable(error)) {
+      this.#setState(waiting ? "waiting" : "recovering", `${inWords(error)} Trying again.`);
+      return false;
     }
-    this.#gaps.add(frame.metadata.presentationTime, frame.metadata.presentedFrames);
-    this.#delay.add(video, frame);
-    if (this.#state !== "playing" && !this.#paused) {
-      this.#setState("playing", "");
+    this.#setState("failed", inWords(error));
+    this.observer.onrefused(error);
+    return true;
+  }
+
+  #say(session: Session): void {
+    if (session.live === false) {
+      this.#setState("waiting", "The studio is away. The picture comes back by itself.");
+    } else {
+      this.#setState("recovering", "No picture for a moment");
+    }
+  }
+
+  #forgive(): void {
+    this.#gaps.breakOff();
+    this.#newest?.forgive();
+  }
+
+  #setState(state: PlayerState, words: string): void {
+    if (state !== this.#state || words !== this.#words) {
+      this.#state = state;
+      this.#words = words;
+      this.observer.onstate(state, words);
     }
   }
 }

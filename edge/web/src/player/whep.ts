@@ -1,8 +1,8 @@
 /** WHEP: media over WebRTC (draft-ietf-wish-whep). */
 
 import { type Receiving, readReceiving } from "../media/receiving";
-import { restartFragment, restartedAnswer } from "../wire/fragment";
-import { EVENTS_RELATION, LAYER_RELATION, iceServers } from "../wire/link";
+import { restartedAnswer, restartFragment } from "../wire/fragment";
+import { EVENTS_RELATION, iceServers, LAYER_RELATION } from "../wire/link";
 import { NOTICE_TYPES, parseNotice } from "../wire/notices";
 import { SessionResource } from "../wire/resource";
 import { Recovery } from "./recovery";

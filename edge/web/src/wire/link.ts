@@ -8,7 +8,8 @@ export interface Link {
 export const LAYER_RELATION = "urn:ietf:params:whep:ext:core:layer";
 export const EVENTS_RELATION = "urn:ietf:params:whep:ext:core:server-sent-events";
 
-const ONE_LINK = /<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)/g;
+const ONE_LINK =
+  /<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)/g;
 const ONE_PARAM = /;\s*([\w!#$&+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/g;
 
 /** All links of a header; what is not a link is passed over. */

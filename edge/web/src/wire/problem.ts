@@ -67,7 +67,9 @@ export function retryAfterSeconds(header: string | null, wallMs: number): number
   if (header === null) {
     return 0;
   }
-  const seconds = /^\s*\d+\s*$/.test(header) ? Number(header) : (Date.parse(header) - wallMs) / 1000;
+  const seconds = /^\s*\d+\s*$/.test(header)
+    ? Number(header)
+    : (Date.parse(header) - wallMs) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : 0;
 }
 

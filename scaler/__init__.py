@@ -1,0 +1,1 @@
+"""The QoS autoscaler: turns what the edges measure into replicas and tiers."""
