@@ -93,12 +93,12 @@ def main() -> None:
         server.stop()
     per_hour, share = slope(series)
     flat = abs(share) <= FLAT_SHARE
+    verdict = f"{'flat' if flat else '**not flat**'} (limit {FLAT_SHARE * 100:.0f} %)"
     delay = report["delay_ms"]
     body = [
         f"- {cell.label}, {report['seconds']:.0f} s, {report['connected']} of {report['players']} players connected",
         f"- RSS {series[0][1] / 2**20:.1f} MiB at the first sample, {series[-1][1] / 2**20:.1f} MiB at the last",
-        f"- slope after warm-up: {per_hour / 2**10:.0f} KiB/h, {share * 100:.2f} % of RSS over the run: "
-        f"{'flat' if flat else '**not flat**'} (limit {FLAT_SHARE * 100:.0f} %)",
+        f"- slope after warm-up: {per_hour / 2**10:.0f} KiB/h, {share * 100:.2f} % of RSS over the run: {verdict}",
         f"- loss {report['loss']:.6f}, forged {report['forged']}, delay p50 {delay['p50']:.2f} ms, p99 {delay['p99']:.2f} ms, max {delay['max']:.1f} ms",
         f"- CPU {report['server_cpu_ns_per_packet']:.0f} ns/packet, receive drops of the server {report['socket_drops']}",
         "",

@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
 "$uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-  --custom-compile-command scripts/lock.sh pyproject.toml -o requirements/run.lock
+  --custom-compile-command scripts/lock.sh pyproject.toml --group build -o requirements/run.lock
 "$uv" pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-  --custom-compile-command scripts/lock.sh -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock
+  --custom-compile-command scripts/lock.sh -c requirements/run.lock pyproject.toml --group build --group dev -o requirements/dev.lock

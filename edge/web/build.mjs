@@ -1,6 +1,7 @@
 /** Bundles the pages into `dist`, or with `--tests` the unit tests into `build`. */
 
-import { cp, mkdir, readdir, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const BROWSERS = ["chrome109", "firefox115", "safari16"];
@@ -24,7 +25,19 @@ async function pages() {
     target: BROWSERS,
     logLevel: "warning",
   });
-  await cp("pages", "dist", { recursive: true });
+  for (const page of await readdir("pages")) {
+    await writeFile(`dist/${page}`, await versioned(await readFile(`pages/${page}`, "utf8")));
+  }
+}
+
+/** Name each asset with a digest of what is in it: a browser never mixes two versions. */
+async function versioned(html) {
+  let result = html;
+  for (const [path] of html.matchAll(/(?<=")\/assets\/[\w.]+(?=")/g)) {
+    const digest = createHash("sha256").update(await readFile(`dist${path}`));
+    result = result.replace(`"${path}"`, `"${path}?v=${digest.digest("hex").slice(0, 12)}"`);
+  }
+  return result;
 }
 
 async function tests() {

@@ -22,7 +22,12 @@ fn packets(text: &str) -> Vec<Packet> {
         let bytes = |field: &str| field.as_bytes().chunks(2).map(byte).collect();
         let payload = bytes(fields.last().unwrap());
         let descriptor = (fields.len() == 4).then(|| bytes(fields[2]));
-        Packet { timestamp: fields[0].parse().unwrap(), marker: fields[1] == "1", descriptor, payload }
+        Packet {
+            timestamp: fields[0].parse().unwrap(),
+            marker: fields[1] == "1",
+            descriptor,
+            payload,
+        }
     };
     text.lines().map(packet).collect()
 }
@@ -107,7 +112,8 @@ fn h264_x264_baseline() {
 #[test]
 fn h264_x264_b_frames() {
     let profile = Some("64000a");
-    let expected = Expected { keys: &[0], discardable: &[1, 2, 4, 5, 7, 8, 10], profile, b_frames: true };
+    let expected =
+        Expected { keys: &[0], discardable: &[1, 2, 4, 5, 7, 8, 10], profile, b_frames: true };
     check(Codec::H264, include_str!("vectors/codec_h264_x264_b_frames.txt"), &expected);
 }
 
@@ -128,7 +134,8 @@ fn h265_x265_zerolatency() {
 #[test]
 fn h265_x265_b_frames() {
     let profile = Some("profile-id=1;tier-flag=0;level-id=30");
-    let expected = Expected { keys: &[0], discardable: &[1, 3, 5, 7, 9], profile, b_frames: true };
+    // Frame 9 is TSA_N too, but of the middle layer: the top one may refer to it.
+    let expected = Expected { keys: &[0], discardable: &[1, 3, 5, 7], profile, b_frames: true };
     check(Codec::H265, include_str!("vectors/codec_h265_x265_b_frames.txt"), &expected);
 }
 
@@ -157,7 +164,9 @@ fn vp8_libvpx_every_second_frame_left_out() {
     let mut inspector = Inspector::new(Codec::Vp8);
     let mut continuity = Continuity::new();
     let mut ids = Vec::new();
-    for Packet { timestamp, marker, mut payload, .. } in packets(include_str!("vectors/codec_vp8_libvpx_layers.txt")) {
+    for Packet { timestamp, marker, mut payload, .. } in
+        packets(include_str!("vectors/codec_vp8_libvpx_layers.txt"))
+    {
         let info = inspector.inspect(&payload, marker, timestamp, None);
         if timestamp / 3_000 % 2 == 1 {
             continuity.on_dropped(&info);
@@ -165,7 +174,9 @@ fn vp8_libvpx_every_second_frame_left_out() {
         }
         continuity.apply(&info, &mut payload, None);
         let again = Inspector::new(Codec::Vp8).inspect(&payload, marker, timestamp, None);
-        let Numbers::Vp8 { picture_id: Some((_, _, id)), .. } = again.numbers else { panic!("no picture id") };
+        let Numbers::Vp8 { picture_id: Some((_, _, id)), .. } = again.numbers else {
+            panic!("no picture id")
+        };
         ids.push(id);
     }
     ids.dedup();
@@ -192,7 +203,7 @@ fn av1_chromium_l1t3() {
     let infos = check_l1t3(Codec::Av1, include_str!("vectors/codec_av1_chromium_l1t3.txt"));
     for (index, info) in infos.iter().enumerate() {
         assert_eq!(info.temporal_switch, index % 4 != 3, "packet {index}");
-        let frame_number = infos.iter().take(index).count() as u16 + first_number(&infos);
+        let frame_number = first_number(&infos) + index as u16;
         assert_eq!(info.numbers, Numbers::Dependency { frame_number });
     }
 }

@@ -90,7 +90,12 @@ impl Continuity {
 
     /// Patches the numbers of a packet that is sent for the first time.
     #[inline]
-    pub fn apply(&mut self, info: &FrameInfo, payload: &mut [u8], dependency_descriptor: Option<&mut [u8]>) {
+    pub fn apply(
+        &mut self,
+        info: &FrameInfo,
+        payload: &mut [u8],
+        dependency_descriptor: Option<&mut [u8]>,
+    ) {
         match info.numbers {
             Numbers::None => return,
             Numbers::Vp8 { picture_id, tl0, keyidx } => self.picture(picture_id, tl0, keyidx),
@@ -105,7 +110,12 @@ impl Continuity {
         self.applied
     }
 
-    fn picture(&mut self, id: Option<PictureId>, tl0: Option<ByteNumber>, keyidx: Option<ByteNumber>) {
+    fn picture(
+        &mut self,
+        id: Option<PictureId>,
+        tl0: Option<ByteNumber>,
+        keyidx: Option<ByteNumber>,
+    ) {
         if self.rebase {
             self.rebase_picture(id, tl0, keyidx);
         }
@@ -125,12 +135,18 @@ impl Continuity {
             }
             self.sent.picture_id = Some(id.wrapping_add(self.current.picture_id));
         }
-        self.sent.tl0 = tl0.map(|(_, value)| value.wrapping_add(self.current.tl0)).or(self.sent.tl0);
+        self.sent.tl0 =
+            tl0.map(|(_, value)| value.wrapping_add(self.current.tl0)).or(self.sent.tl0);
         let keyidx = keyidx.map(|(_, value)| value.wrapping_add(self.current.keyidx));
         self.sent.keyidx = keyidx.or(self.sent.keyidx);
     }
 
-    fn rebase_picture(&mut self, id: Option<PictureId>, tl0: Option<ByteNumber>, keyidx: Option<ByteNumber>) {
+    fn rebase_picture(
+        &mut self,
+        id: Option<PictureId>,
+        tl0: Option<ByteNumber>,
+        keyidx: Option<ByteNumber>,
+    ) {
         self.rebase = false;
         self.left_out = LeftOut::default();
         self.newest_id = id.map(|(_, _, id)| id);

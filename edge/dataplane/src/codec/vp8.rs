@@ -98,12 +98,17 @@ mod tests {
     use super::*;
 
     fn one(payload: &[u8]) -> FrameInfo {
-        inspect(payload, &mut Unit::default(), FrameInfo { temporal_switch: true, ..FrameInfo::default() })
+        inspect(
+            payload,
+            &mut Unit::default(),
+            FrameInfo { temporal_switch: true, ..FrameInfo::default() },
+        )
     }
 
     #[test]
     fn table_of_descriptors() {
-        type Row = (&'static [u8], Option<PictureId>, Option<ByteNumber>, u8, bool, Option<ByteNumber>);
+        type Row =
+            (&'static [u8], Option<PictureId>, Option<ByteNumber>, u8, bool, Option<ByteNumber>);
         let table: [Row; 8] = [
             (&[0x10, 1], None, None, 0, true, None),
             (&[0x90, 0x80, 0x11, 1], Some((2, false, 0x11)), None, 0, true, None),
@@ -112,7 +117,14 @@ mod tests {
             (&[0x90, 0x20, 0xa0, 1], None, None, 2, true, None),
             (&[0x90, 0x20, 0x40, 1], None, None, 1, false, None),
             (&[0x90, 0x10, 0x1f, 1], None, None, 0, true, Some((2, 0x1f))),
-            (&[0x90, 0xf0, 0x81, 0x02, 9, 0x45, 1], Some((2, true, 0x102)), Some((4, 9)), 1, false, Some((5, 5))),
+            (
+                &[0x90, 0xf0, 0x81, 0x02, 9, 0x45, 1],
+                Some((2, true, 0x102)),
+                Some((4, 9)),
+                1,
+                false,
+                Some((5, 5)),
+            ),
         ];
         for (payload, picture_id, tl0, temporal, switch, keyidx) in table {
             let info = one(payload);

@@ -24,7 +24,12 @@ impl Vp9 {
     /// A picture is key when its lowest spatial layer is a key frame; the layers above it are
     /// then predicted from that one only. A layer frame is discardable when it refreshes no
     /// reference buffer, which is exact where the layout of temporal layers is a guess.
-    pub(super) fn inspect(&mut self, payload: &[u8], unit: &mut Unit, mut info: FrameInfo) -> FrameInfo {
+    pub(super) fn inspect(
+        &mut self,
+        payload: &[u8],
+        unit: &mut Unit,
+        mut info: FrameInfo,
+    ) -> FrameInfo {
         let Some(descriptor) = descriptor::parse(payload) else { return info };
         if descriptor.start {
             unit.spatial = descriptor.spatial;
@@ -89,7 +94,8 @@ mod tests {
     #[test]
     fn an_upper_spatial_layer_that_joins_late_is_no_start_point() {
         // Non-flexible, L: SID 0 predicted; then SID 1, D, not predicted.
-        let infos = run(&[(&[0xe8, 5, 0x00, 1], &[0x86, 0, 1]), (&[0xa8, 5, 0x03, 1], &[0x86, 0, 1])]);
+        let infos =
+            run(&[(&[0xe8, 5, 0x00, 1], &[0x86, 0, 1]), (&[0xa8, 5, 0x03, 1], &[0x86, 0, 1])]);
         assert!(!infos[0].key && !infos[1].key);
         assert_eq!(infos[1].spatial, 1);
     }

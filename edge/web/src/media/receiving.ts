@@ -40,29 +40,29 @@ export function readReceiving(
   const video = entries.find((entry) => isInbound(entry, "video")) ?? {};
   const audio = entries.find((entry) => isInbound(entry, "audio")) ?? {};
   const pair = selectedPair(report, entries);
-  const local = lookup(report, pair["localCandidateId"]);
-  const rtt = pair["currentRoundTripTime"];
-  const mime = lookup(report, video["codecId"])["mimeType"];
+  const local = lookup(report, pair.localCandidateId);
+  const rtt = pair.currentRoundTripTime;
+  const mime = lookup(report, video.codecId).mimeType;
   const raw: Totals = {
-    at: number(video["timestamp"] ?? audio["timestamp"]),
-    bytes: number(video["bytesReceived"]) + number(audio["bytesReceived"]),
-    bufferDelayS: number(video["jitterBufferDelay"]),
-    buffered: number(video["jitterBufferEmittedCount"]),
+    at: number(video.timestamp ?? audio.timestamp),
+    bytes: number(video.bytesReceived) + number(audio.bytesReceived),
+    bufferDelayS: number(video.jitterBufferDelay),
+    buffered: number(video.jitterBufferEmittedCount),
   };
   return {
     rttMs: typeof rtt === "number" ? rtt * 1000 : null,
-    protocol: typeof local["protocol"] === "string" ? local["protocol"] : null,
+    protocol: typeof local.protocol === "string" ? local.protocol : null,
     codec: typeof mime === "string" ? mime.replace(/^video\//, "") : null,
-    width: number(video["frameWidth"]),
-    height: number(video["frameHeight"]),
-    fps: number(video["framesPerSecond"]),
-    framesDecoded: number(video["framesDecoded"]),
-    framesDropped: number(video["framesDropped"]),
-    freezes: number(video["freezeCount"]),
-    packetsReceived: number(video["packetsReceived"]) + number(audio["packetsReceived"]),
-    packetsLost: number(video["packetsLost"]) + number(audio["packetsLost"]),
-    nacks: number(video["nackCount"]),
-    keyFrameRequests: number(video["pliCount"]) + number(video["firCount"]),
+    width: number(video.frameWidth),
+    height: number(video.frameHeight),
+    fps: number(video.framesPerSecond),
+    framesDecoded: number(video.framesDecoded),
+    framesDropped: number(video.framesDropped),
+    freezes: number(video.freezeCount),
+    packetsReceived: number(video.packetsReceived) + number(audio.packetsReceived),
+    packetsLost: number(video.packetsLost) + number(audio.packetsLost),
+    nacks: number(video.nackCount),
+    keyFrameRequests: number(video.pliCount) + number(video.firCount),
     jitterBufferMs: jitterBufferMs(raw, before?.raw),
     bitrateBps: bitrateBps(raw, before?.raw),
     raw,
@@ -71,10 +71,10 @@ export function readReceiving(
 
 /** The candidate pair in use; Firefox names it by `selected`, the standard by the transport. */
 export function selectedPair(report: ReadonlyMap<string, unknown>, entries: Entry[]): Entry {
-  const transport = entries.find((entry) => entry["type"] === "transport");
-  return transport?.["selectedCandidatePairId"] === undefined
-    ? (entries.find((entry) => entry["type"] === "candidate-pair" && entry["selected"]) ?? {})
-    : lookup(report, transport["selectedCandidatePairId"]);
+  const transport = entries.find((entry) => entry.type === "transport");
+  return transport?.selectedCandidatePairId === undefined
+    ? (entries.find((entry) => entry.type === "candidate-pair" && entry.selected) ?? {})
+    : lookup(report, transport.selectedCandidatePairId);
 }
 
 /** A statistic that may be missing. */
@@ -83,7 +83,7 @@ export function number(value: unknown): number {
 }
 
 function isInbound(entry: Entry, kind: string): boolean {
-  return entry["type"] === "inbound-rtp" && entry["kind"] === kind;
+  return entry.type === "inbound-rtp" && entry.kind === kind;
 }
 
 function lookup(report: ReadonlyMap<string, unknown>, id: unknown): Entry {

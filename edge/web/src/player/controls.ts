@@ -34,7 +34,7 @@ export class Controls {
   show(state: PlayerState): void {
     const paused = state === "paused";
     this.#play.ariaLabel = paused ? "Play" : "Pause";
-    this.#play.dataset["icon"] = paused ? "play" : "pause";
+    this.#play.dataset.icon = paused ? "play" : "pause";
     this.#play.disabled = state === "idle" || state === "failed";
     this.#sound.hidden = !(this.stage.muted && state === "playing");
   }
@@ -68,7 +68,7 @@ export class Controls {
   #setMuted(muted: boolean): void {
     this.stage.muted = muted;
     this.#mute.ariaLabel = muted ? "Unmute" : "Mute";
-    this.#mute.dataset["icon"] = muted ? "muted" : "sound";
+    this.#mute.dataset.icon = muted ? "muted" : "sound";
     if (!muted) {
       const hadFocus = document.activeElement === this.#sound;
       this.#sound.hidden = true;

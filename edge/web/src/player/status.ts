@@ -20,7 +20,7 @@ export class StatusLine {
   readonly #viewers = element("viewers", HTMLElement);
 
   show(state: PlayerState, words: string): void {
-    this.#badge.dataset["state"] = state;
+    this.#badge.dataset.state = state;
     write(this.#badge, LABELS[state]);
     write(this.#message, words);
     this.#message.hidden = words === "";

@@ -27,13 +27,13 @@ export function parseLinks(header: string | null): Link[] {
 
 /** The target of the first link with a relation, or null. */
 export function linkTo(links: readonly Link[], relation: string): string | null {
-  return links.find((link) => link.params["rel"]?.split(/\s+/).includes(relation))?.target ?? null;
+  return links.find((link) => link.params.rel?.split(/\s+/).includes(relation))?.target ?? null;
 }
 
 /** STUN and TURN servers of `ice-server` links (RFC 9725, section 4.6). */
 export function iceServers(links: readonly Link[]): RTCIceServer[] {
   return links
-    .filter((link) => link.params["rel"] === "ice-server")
+    .filter((link) => link.params.rel === "ice-server")
     .map(({ target, params: { username, credential } }) => ({
       urls: target,
       ...(username === undefined ? {} : { username }),

@@ -27,7 +27,7 @@ export function parseNotice(type: string, data: string): Notice | null {
     case "reconnect":
       return { type };
     case "viewercount": {
-      const viewers = record(parse(data))["viewercount"];
+      const viewers = record(parse(data)).viewercount;
       return typeof viewers === "number" ? { type, viewers } : null;
     }
     case "layers":
@@ -46,12 +46,12 @@ function parseLayers(body: Record<string, unknown>): Notice | null {
   const layers = (list as unknown[])
     .map((item) => record(item))
     .map((item, index) => ({
-      rid: String(item["rid"] ?? item["encodingId"] ?? ""),
-      rank: count(item["spatialLayerId"] ?? index),
-      width: count(item["width"]),
-      height: count(item["height"]),
-      bitrate: count(item["bitrate"]),
-      fps: count(item["fps"]),
+      rid: String(item.rid ?? item.encodingId ?? ""),
+      rank: count(item.spatialLayerId ?? index),
+      width: count(item.width),
+      height: count(item.height),
+      bitrate: count(item.bitrate),
+      fps: count(item.fps),
     }))
     .sort((one, other) => other.rank - one.rank);
   return { type: "layers", mediaId, layers };

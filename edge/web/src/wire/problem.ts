@@ -32,9 +32,9 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Read a refused response; never throws. */
 export async function problemOf(response: Response): Promise<EdgeProblem> {
   const body = await readJson(response);
-  const code = text(body["code"]) ?? `http_${response.status}`;
-  const detail = text(body["detail"]) ?? text(body["title"]) ?? response.statusText;
-  const known = body["retryable"];
+  const code = text(body.code) ?? `http_${response.status}`;
+  const detail = text(body.detail) ?? text(body.title) ?? response.statusText;
+  const known = body.retryable;
   const retryable = typeof known === "boolean" ? known : isTransient(response.status);
   return new EdgeProblem(
     response.status,

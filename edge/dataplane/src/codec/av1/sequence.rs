@@ -29,11 +29,8 @@ pub fn parse(body: &[u8]) -> Option<Sequence> {
     let mut bits = Bits::new(body);
     let profile = u8::try_from(bits.read(3)?).ok()?;
     bits.bit()?; // still_picture
-    let (level_idx, tier) = if bits.bit()? {
-        (bits.read(5)?, false)
-    } else {
-        operating_points(&mut bits)?
-    };
+    let (level_idx, tier) =
+        if bits.bit()? { (bits.read(5)?, false) } else { operating_points(&mut bits)? };
     let width_bits = bits.read(4)? + 1;
     let height_bits = bits.read(4)? + 1;
     let width = bits.read(width_bits)? + 1;

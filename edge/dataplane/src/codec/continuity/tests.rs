@@ -36,7 +36,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -47,7 +48,8 @@ fn picture_ids_grow_by_one_over_any_switches_and_gaps() {
         let mut dice = Dice(seed);
         let wide = seed % 3 != 0;
         let mask = if wide { 0x7fff } else { 0x7f };
-        let mut ids = [dice.roll(0x8000) as u16, dice.roll(0x8000) as u16, dice.roll(0x8000) as u16];
+        let mut ids =
+            [dice.roll(0x8000) as u16, dice.roll(0x8000) as u16, dice.roll(0x8000) as u16];
         let (mut continuity, mut layer, mut last) = (Continuity::new(), 0, None::<u16>);
         for _ in 0..500 {
             for id in &mut ids {
@@ -77,7 +79,8 @@ fn all_numbers_of_vp8_follow_over_a_switch() {
     sent(&mut continuity, &vp8(true, 0x7fff, 255, 31));
     continuity.on_switch();
     let (payload, numbers) = sent(&mut continuity, &vp8(true, 77, 9, 4));
-    let expected = Numbers::Vp8 { picture_id: Some((2, true, 0)), tl0: Some((4, 0)), keyidx: Some((5, 0)) };
+    let expected =
+        Numbers::Vp8 { picture_id: Some((2, true, 0)), tl0: Some((4, 0)), keyidx: Some((5, 0)) };
     assert_eq!(numbers, expected);
     assert_eq!(payload, vp8(true, 0, 0, 0), "nothing else is touched");
 }
@@ -132,7 +135,8 @@ fn vp9_keeps_gaps_because_references_are_differences() {
 fn frame_numbers_follow_over_a_switch_and_keep_gaps() {
     let mut continuity = Continuity::new();
     let send = |continuity: &mut Continuity, frame_number: u16| {
-        let info = FrameInfo { numbers: Numbers::Dependency { frame_number }, ..FrameInfo::default() };
+        let info =
+            FrameInfo { numbers: Numbers::Dependency { frame_number }, ..FrameInfo::default() };
         let mut descriptor = [0xc0, 0, 0, 0xaa];
         continuity.apply(&info, &mut [], Some(&mut descriptor));
         assert_eq!((descriptor[0], descriptor[3]), (0xc0, 0xaa));

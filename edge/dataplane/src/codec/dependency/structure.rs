@@ -184,7 +184,10 @@ fn skip_chains(bits: &mut Bits, targets: u32, templates: &[Template]) -> Option<
     Some(chains)
 }
 
-fn resolutions(bits: &mut Bits, templates: &[Template]) -> Option<[Option<(u16, u16)>; MAX_SPATIAL]> {
+fn resolutions(
+    bits: &mut Bits,
+    templates: &[Template],
+) -> Option<[Option<(u16, u16)>; MAX_SPATIAL]> {
     let mut dimensions = [None; MAX_SPATIAL];
     if bits.bit()? {
         let highest = templates.last().map_or(0, |template| template.spatial);

@@ -19,7 +19,9 @@ impl Writer {
     }
 
     fn bytes(self) -> Vec<u8> {
-        let byte = |bits: &[bool]| (0..8).fold(0, |byte, at| byte << 1 | u8::from(bits.get(at) == Some(&true)));
+        let byte = |bits: &[bool]| {
+            (0..8).fold(0, |byte, at| byte << 1 | u8::from(bits.get(at) == Some(&true)))
+        };
         self.0.chunks(8).map(byte).collect()
     }
 }
@@ -44,16 +46,27 @@ fn l1t3() -> Vec<u8> {
         .put(0, 6)
         .put(2, 5) // three decode targets
         .all(&[0, 1, 1, 0, 3], 2);
-    let writer = ["SSS", "SSS", "-DS", "--D", "--D"].iter().fold(writer, |writer, text| dtis(writer, text));
+    let writer =
+        ["SSS", "SSS", "-DS", "--D", "--D"].iter().fold(writer, |writer, text| dtis(writer, text));
     writer
         .put(0, 1) // key: no reference
-        .put(1, 1).put(3, 4).put(0, 1)
-        .put(1, 1).put(1, 4).put(0, 1)
-        .put(1, 1).put(0, 4).put(0, 1)
-        .put(1, 1).put(0, 4).put(0, 1)
+        .put(1, 1)
+        .put(3, 4)
+        .put(0, 1)
+        .put(1, 1)
+        .put(1, 4)
+        .put(0, 1)
+        .put(1, 1)
+        .put(0, 4)
+        .put(0, 1)
+        .put(1, 1)
+        .put(0, 4)
+        .put(0, 1)
         .put(1, 2) // one chain of at most three: short code of below(4)
         .all(&[0, 4, 2, 1, 3], 4)
-        .put(1, 1).put(639, 16).put(359, 16)
+        .put(1, 1)
+        .put(639, 16)
+        .put(359, 16)
         .bytes()
 }
 
@@ -71,10 +84,10 @@ fn a_structure_describes_the_frames_that_follow() {
     assert_eq!(key.numbers, Numbers::Dependency { frame_number: 100 });
     // (template, temporal, discardable, switch)
     for (step, (template, temporal, discardable, switch)) in [
-        (3, 2, true, true),   // T2 right after the key frame
-        (2, 1, false, true),  // T1 refers to T0 only
-        (4, 2, true, false),  // this T2 refers to T1
-        (1, 0, false, true),  // T0
+        (3, 2, true, true),  // T2 right after the key frame
+        (2, 1, false, true), // T1 refers to T0 only
+        (4, 2, true, false), // this T2 refers to T1
+        (1, 0, false, true), // T0
         (3, 2, true, true),
     ]
     .into_iter()
@@ -123,7 +136,8 @@ fn cut_structures_and_unknown_templates_say_nothing() {
 
 #[test]
 fn more_than_64_templates_are_refused() {
-    let endless = Writer::default().put(0, 24).put(0b10000, 5).put(0, 6).put(0, 5).all(&[0; 64], 2).put(3, 2);
+    let endless =
+        Writer::default().put(0, 24).put(0b10000, 5).put(0, 6).put(0, 5).all(&[0; 64], 2).put(3, 2);
     assert!(parse(&endless.put(0, 32).put(0, 32).bytes(), None).is_none());
 }
 

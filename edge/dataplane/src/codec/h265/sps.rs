@@ -54,7 +54,15 @@ pub(super) fn parse_body(body: &[u8]) -> Option<Sps> {
     bits.ue()?; // sps_seq_parameter_set_id
     let (width, height) = dimensions(&mut bits)?;
     let reorder_pictures = reordering(&mut bits, sub_layers)?;
-    Some(Sps { profile_idc, high_tier, level_idc, width, height, temporal_nesting, reorder_pictures })
+    Some(Sps {
+        profile_idc,
+        high_tier,
+        level_idc,
+        width,
+        height,
+        temporal_nesting,
+        reorder_pictures,
+    })
 }
 
 /// Leaves out profile and level of the lower sub-layers (section 7.3.3).

@@ -1,0 +1,95 @@
+//! Packets into rings, and who has to be served because of them.
+
+use super::{Engine, Job, ONE_SUBSCRIBER};
+use crate::publisher::ClockReport;
+use crate::ring::Packet;
+use crate::session::Role;
+use crate::stream::{Place, Stream, TrackShape};
+use crate::types::{Kind, Micros};
+use std::sync::Arc;
+
+impl Engine {
+    pub(super) fn open_stream(&mut self, number: u32, epoch: u32, shapes: &[TrackShape]) {
+        let tier = self.tier;
+        let ring_packets = self.config.ring_packets;
+        let stream = self
+            .streams
+            .entry(number)
+            .or_insert_with(|| Stream::new(number, tier));
+        if epoch <= stream.epoch {
+            return; // a late message of an older publication
+        }
+        stream.open(epoch, shapes, ring_packets);
+        let former = stream.home.take();
+        let subscribers = stream.subscribers.clone();
+        if let Some(session) = former.and_then(|slot| self.session_mut(slot)) {
+            session.role = Role::Idle; // silenced at once
+        }
+        for slot in subscribers {
+            if let Some(egress) = self.egress_mut(slot) {
+                egress.next_choice = 0;
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, place: Place, packet: Arc<Packet>, now: Micros) {
+        let Some(stream) = self.streams.get_mut(&place.stream) else {
+            return;
+        };
+        let complete = packet.marker || place.kind == Kind::Audio;
+        let key = packet.info.key && place.kind == Kind::Video;
+        if !stream.take(place, packet) {
+            return;
+        }
+        if stream.subscribers.is_empty() {
+            if let Some(layer) = stream.layer_mut(place) {
+                layer.late.clear();
+            }
+            return;
+        }
+        if key {
+            self.next_tick = self.next_tick.min(now); // somebody may wait for it
+        }
+        let number = place.stream;
+        let held = self.held.iter().position(|(stream, _)| *stream == number);
+        if complete {
+            if let Some(position) = held {
+                self.held.swap_remove(position);
+            }
+            self.schedule(number);
+        } else if held.is_none() {
+            self.held.push((number, now));
+        }
+    }
+
+    pub(super) fn schedule(&mut self, stream: u32) {
+        if !self.jobs.iter().any(|job| job.stream == stream) {
+            self.jobs.push_back(Job { stream, served: 0 });
+        }
+    }
+
+    /// Serve one subscriber on its own.
+    pub(super) fn schedule_one(&mut self, slot: u32) {
+        self.jobs.push_back(Job {
+            stream: ONE_SUBSCRIBER,
+            served: slot as usize,
+        });
+    }
+
+    pub(super) fn set_clock(&mut self, report: ClockReport) {
+        if let Some(stream) = self.streams.get_mut(&report.place.stream)
+            && let Some(layer) = stream.layer_mut(report.place)
+        {
+            layer.clock.on_report(report.timestamp, report.at);
+        }
+    }
+
+    pub(super) fn want(&mut self, stream: u32, layer: u8) {
+        if let Some(stream) = self.streams.get_mut(&stream)
+            && let Some(wanted) = stream.wanted.get_mut(usize::from(layer))
+        {
+            *wanted = true;
+            self.next_tick = 0;
+        }
+    }
+}

@@ -1,0 +1,1 @@
+"""Streams, tested with values."""
