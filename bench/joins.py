@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -58,7 +59,8 @@ def storm(
             spans.append((start, time.monotonic_ns()))
             results.append(report)
             time.sleep(REST_S)
-        watched = json.loads(watchers.communicate()[0])
+        watchers.send_signal(signal.SIGTERM)
+        watched = json.loads(watchers.communicate(timeout=30)[0])
     for report, (start, end) in zip(results, spans, strict=True):
         report["watchers"] = watchers_delay(watched["series"], start, end)
         report["watchers_loss"] = watched["loss"]

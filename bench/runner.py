@@ -14,13 +14,17 @@ from typing import Any
 
 from bench.machine import CACHE, ROOT, busy_s, receive_drops
 from bench.peers import Peer
-from bench.peers.base import SERVER_CPU
+from bench.peers.base import SERVER_CPU, ahead
 
 LOAD_CPU = 1
 """CPU of the publisher and of the players."""
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", CACHE / "target"))
 PUBLISH_START_S = 1.5
 """Time for the publisher to connect before players ask for the stream."""
+
+QUIET_PROBE_S = 1.0
+QUIET_SHARE = 0.1
+"""CPUs in use by others, of two, below which the machine counts as quiet."""
 
 Report = dict[str, Any]
 
@@ -64,9 +68,9 @@ def publishing(
     load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A publisher for at most `seconds`; ended on leaving."""
-    command = [str(load), "publish", *peer.publish_arguments(), "--json", "--fifo"]
+    command = [*ahead(), str(load), "publish", *peer.publish_arguments(), "--json", "--fifo"]
     command += ["--bitrate", str(cell.bitrate_bps), "--burst", cell.burst, "--seconds", str(seconds)]
-    command += ["--profile", settings.profile, "--cpu", str(LOAD_CPU)]
+    command += ["--profile", peer.profile(settings.profile), "--cpu", str(LOAD_CPU)]
     command += ["--audio"] if settings.audio else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -75,15 +79,15 @@ def publishing(
             raise RuntimeError(f"{peer.name}: the publisher did not connect")
         yield process
     finally:
-        process.kill()
+        process.terminate()
         process.wait()
 
 
 def play_command(load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()) -> list[str]:
     """`load play` against this server."""
-    command = [str(load), "play", *peer.play_arguments(), "--json", "--pid", str(peer.pid)]
+    command = [*ahead(), str(load), "play", *peer.play_arguments(), "--json", "--pid", str(peer.pid)]
     command += ["--players", str(players), "--seconds", str(settings.seconds), "--rate", str(settings.join_rate)]
-    command += ["--profile", settings.profile, "--cpu", str(LOAD_CPU), "--sample", str(settings.sample)]
+    command += ["--profile", peer.profile(settings.profile), "--cpu", str(LOAD_CPU), "--sample", str(settings.sample)]
     command += ["--audio"] if settings.audio else []
     command += ["--data-channel"] if settings.data_channel else []
     return [*command, *extra]
@@ -97,6 +101,16 @@ def play(load: Path, peer: Peer, players: int, settings: Settings, extra: Sequen
         raise RuntimeError(f"{peer.name}: {outcome.stderr.decode()[-2000:]}")
     report: Report = json.loads(outcome.stdout)
     return report
+
+
+def await_quiet(longest_s: float) -> None:
+    """Wait until nobody else uses much of the two CPUs, or until the time is up."""
+    deadline = time.monotonic() + longest_s
+    while time.monotonic() < deadline:
+        before = busy_s(SERVER_CPU) + busy_s(LOAD_CPU)
+        time.sleep(QUIET_PROBE_S)
+        if (busy_s(SERVER_CPU) + busy_s(LOAD_CPU) - before) / QUIET_PROBE_S < QUIET_SHARE:
+            return
 
 
 def measure(load: Path, peer: Peer, cell: Cell, settings: Settings) -> Report:

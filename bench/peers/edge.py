@@ -56,6 +56,10 @@ class EdgePeer:
         """End it."""
         self.server.stop()
 
+    def profile(self, wanted: str) -> str:
+        """Whatever is wanted."""
+        return wanted
+
     def publish_arguments(self) -> list[str]:
         """WHIP."""
         return [f"http://127.0.0.1:{self.port}/whip/{STREAM}"]

@@ -90,6 +90,10 @@ class JanusPeer:
         """End it."""
         self.server.stop()
 
+    def profile(self, wanted: str) -> str:
+        """Whatever is wanted."""
+        return wanted
+
     def publish_arguments(self) -> list[str]:
         """Plain RTP: Janus 1.1.2 has no WHIP, so it is spared the decryption of what comes in."""
         return [f"127.0.0.1:{self.rtp_port}", "--plain-rtp"]

@@ -83,6 +83,10 @@ class MediaMtxPeer:
         """End it."""
         self.server.stop()
 
+    def profile(self, wanted: str) -> str:
+        """Whatever is wanted."""
+        return wanted
+
     def publish_arguments(self) -> list[str]:
         """WHIP."""
         return [f"http://127.0.0.1:{self.port}/bench/whip"]

@@ -10,6 +10,7 @@ from bench.peers.base import PeerOptions, Server, free_port
 CONFIGURATION = """listen 127.0.0.1:{rtmp};
 max_connections 5000;
 daemon off;
+pid srs.pid;
 srs_log_tank console;
 srs_log_level warn;
 srs_log_level_v2 warn;
@@ -53,6 +54,10 @@ class SrsPeer:
     def stop(self) -> None:
         """End it."""
         self.server.stop()
+
+    def profile(self, wanted: str) -> str:
+        """SRS negotiates AES128_CM_SHA1_80 and nothing else."""
+        return "cm80"
 
     def publish_arguments(self) -> list[str]:
         """WHIP."""

@@ -30,9 +30,16 @@ Depacketize = Callable[[Sequence[bytes]], Picture]
 
 def depacketizer(codec: CodecName) -> Depacketize:
     """
-    The function that joins payloads of a codec.
+    The function that joins payloads of a codec; it raises `ValueError` and nothing else.
     """
-    return _DEPACKETIZERS[codec]
+    join = _DEPACKETIZERS[codec]
+
+    def depacketize(payloads: Sequence[bytes]) -> Picture:
+        if not payloads or not all(payloads):
+            raise ValueError("a picture needs payloads that are not empty")
+        return join(payloads)
+
+    return depacketize
 
 
 def _h264(payloads: Sequence[bytes]) -> Picture:

@@ -15,7 +15,7 @@ from edge.client.viewer import Viewer
 from edge.model import CodecName
 
 SETTLE_S = 1.0
-"""Left out of the frame rate: a joining player gets the past in a burst."""
+"""Left out of frame rate and delays: a joining player gets the past in a burst."""
 
 _NTP_UNIT_S = 1 / (1 << 32)
 
@@ -64,7 +64,7 @@ class Measurements:
         self.codec = codec
         if self.moments.first_frame is None:
             self.moments.first_frame = now
-        if frame.capture_ntp is not None:
+        if frame.capture_ntp is not None and self._settled(now):
             captured_s = frame.capture_ntp * _NTP_UNIT_S - rtp.NTP_EPOCH_OFFSET_S
             self._capture_delays_ms.append((wall_s - captured_s) * 1000)
         if not self.decoding:
@@ -81,7 +81,7 @@ class Measurements:
             self.moments.first_decoded = now
         self._decoded += 1
         self._size = (decoded.width, decoded.height)
-        if decoded.clock_ms is not None:
+        if decoded.clock_ms is not None and self._settled(now):
             self._delays_ms.append(clock_delay_ms(decoded.clock_ms, wall_s))
         self._show(now)
 
@@ -158,6 +158,9 @@ class Measurements:
             data_channel_open_ms=rounded(ping.open_ms) if ping else None,
             data_channel_rtt_ms=rounded(ping.rtt_ms) if ping else None,
         )
+
+    def _settled(self, now: float) -> bool:
+        return self.moments.first_frame is not None and now > self.moments.first_frame + SETTLE_S
 
     def _show(self, now: float) -> None:
         self._shown.append(now)

@@ -75,12 +75,19 @@ def run(args: argparse.Namespace) -> int:
     Publish until the duration passed, the source ended or a signal came; returns the exit status.
     """
     try:
-        return asyncio.run(_Studio(args).run())
+        return asyncio.run(publish(args))
     except ClientError as error:
         print(f"edge push: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+async def publish(args: argparse.Namespace) -> int:
+    """
+    Publish as `run` does, on the running event loop; raises `ClientError` instead of printing it.
+    """
+    return await _Studio(args).run()
 
 
 class _Studio:

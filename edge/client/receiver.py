@@ -100,6 +100,7 @@ class StreamReceiver:
         self._gaps: dict[int, _Gap] = {}
         self._partial: list[tuple[rtp.RtpPacket, float]] = []
         self._transit: float | None = None
+        self._dropped_time: int | None = None
         self._reported = (0, 0)
         self._received = 0
         self._last_sr: tuple[int, float] | None = None
@@ -242,11 +243,11 @@ class StreamReceiver:
         try:
             picture = self._depacketize([packet.payload for packet, _ in packets])
         except ValueError:
-            self._drop()
+            self._drop(first.timestamp)
             self.needs_key = True
             return
         if self.needs_key and not picture.key:
-            self._drop()
+            self._drop(first.timestamp)
             return
         self.needs_key = False
         self.counters.frames += 1
@@ -264,12 +265,15 @@ class StreamReceiver:
         value = packet.extensions.get(self._capture_time_id or 0, b"")
         return int.from_bytes(value[:8], "big") if len(value) >= 8 else None
 
-    def _drop(self) -> None:
-        # What comes before the first key frame was not meant for this player.
-        self.counters.frames_dropped += self.counters.frames > 0
+    def _drop(self, timestamp: int) -> None:
+        # What comes before the first key frame was not meant for this player, and both halves of a
+        # frame that a gap cut are one frame.
+        if self.counters.frames and timestamp != self._dropped_time:
+            self.counters.frames_dropped += 1
+        self._dropped_time = timestamp
 
     def _cut(self) -> None:
         if self._partial:
-            self._drop()
+            self._drop(self._partial[0][0].timestamp)
             self._partial = []
         self.needs_key = True

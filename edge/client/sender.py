@@ -19,6 +19,7 @@ class Counters:
     """What was sent and asked for, since the session began."""
 
     frames: int = 0
+    """Pictures, as sent in the best layer."""
     key_frames: int = 0
     packets: int = 0
     octets: int = 0
@@ -52,6 +53,7 @@ class MediaSender:
         self._cname = cname
         self._transport_number = 0
         self._streams = [OutgoingStream(spec) for spec in streams]
+        self._best = next((s for s in self._streams if s.spec.kind == "video"), None)
         self._by_key = {(s.spec.kind, s.spec.rid): s for s in self._streams}
         self._by_ssrc = {s.spec.ssrc: s for s in self._streams}
 
@@ -62,7 +64,7 @@ class MediaSender:
         stream = self._by_key.get((unit.kind, unit.rid))
         if stream is None:
             return
-        if unit.kind == "video":
+        if stream is self._best:
             self.counters.frames += 1
             self.counters.key_frames += unit.key
         for packet in stream.packets(unit):

@@ -11,7 +11,7 @@ from aiohttp import web
 from edge.config import EdgeConfig
 from edge.server import api, pages, whep, whip
 from edge.server.access import Access
-from edge.server.cors import answer_headers, preflight
+from edge.server.cors import answer_headers
 from edge.server.driver import Driver
 from edge.server.engine import Engine, Plane, open_plane
 from edge.server.gateway import GATEWAY, Gateway, configured_redirect
@@ -47,7 +47,6 @@ def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
     app[api.METRICS] = EdgeMetrics(gateway)
     for routes in (whip.routes(), whep.routes(), api.routes(), pages.routes()):
         app.add_routes(routes)
-    app.router.add_route("OPTIONS", "/{path:.*}", preflight)
     app.on_response_prepare.append(answer_headers(config.http.cors_origins))
 
     async def life(_app: web.Application) -> AsyncIterator[None]:

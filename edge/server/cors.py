@@ -42,8 +42,3 @@ def answer_headers(origins: tuple[str, ...]) -> Signal:
             response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_AGE_S)
 
     return add
-
-
-async def preflight(_request: web.Request) -> web.Response:
-    """Any other path's OPTIONS."""
-    return web.Response(status=204)

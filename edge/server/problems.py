@@ -38,6 +38,9 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         except web.HTTPException as error:
             if error.status < 400:
                 raise
+            if error.status == 405 and request.method == "OPTIONS":
+                # A preflight for any path that exists.
+                return web.Response(status=204, headers={"Allow": error.headers["Allow"]})
             return problem(_of_http(error))
         except Exception:
             log.exception("request_failed", path=request.path, method=request.method)

@@ -36,8 +36,8 @@ CODECS: Mapping[str, tuple[CodecName, Kind, int]] = MappingProxyType(
     }
 )
 
-SCALABLE: frozenset[CodecName] = frozenset({"VP9", "AV1"})
-"""Codecs whose layers the dependency descriptor names; for others it would only cost bytes."""
+SCALABLE: frozenset[CodecName] = frozenset({"AV1"})
+"""Codecs for which the data plane rewrites the dependency descriptor; VP9 tells its layers itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,7 @@ fn run() -> Result<(), String> {
     let mode = input.next().ok_or(USAGE)?;
     let arguments = Arguments::parse(input, VALUES, FLAGS)?;
     sys::raise_file_limit();
+    sys::watch_signals();
     if let Some(cpu) = arguments.text("cpu") {
         let cpu = cpu
             .parse()

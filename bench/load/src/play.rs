@@ -357,7 +357,7 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
 
 fn run_until(load: &mut Load, duration_ns: u64, next_tick: &mut u64, tokens: &mut Vec<u64>) {
     let end = sys::now_ns() + duration_ns;
-    while sys::now_ns() < end {
+    while sys::now_ns() < end && !sys::stopped() {
         load.turn(next_tick, tokens);
     }
 }

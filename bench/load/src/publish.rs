@@ -394,7 +394,7 @@ fn stream(publisher: &mut Publisher, shape: &Shape, seconds: f64) -> Value {
     let (mut frame, mut next_frame, mut next_sound, mut next_report) = (0u64, start, start, start);
     let (mut last_key, mut sounds) = (0u64, 0u64);
     let mut lateness = Histogram::new();
-    while next_frame < end && publisher.failed.is_none() {
+    while next_frame < end && publisher.failed.is_none() && !sys::stopped() {
         publisher.serve_until(if shape.audio {
             next_frame.min(next_sound)
         } else {

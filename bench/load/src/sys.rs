@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Datagrams taken by one `recvmmsg`.
 pub const BATCH: usize = 64;
@@ -63,6 +64,25 @@ pub fn real_time() -> bool {
     let parameter = libc::sched_param { sched_priority: 10 };
     // SAFETY: `parameter` lives through the call.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameter) == 0 }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn on_signal(_number: libc::c_int) {
+    STOP.store(true, Ordering::Relaxed);
+}
+
+/// Have SIGTERM and SIGINT end the run early, with its report.
+pub fn watch_signals() {
+    for number in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the handler only stores to an atomic.
+        unsafe { libc::signal(number, on_signal as *const () as libc::sighandler_t) };
+    }
+}
+
+/// Whether a signal asked for the end.
+pub fn stopped() -> bool {
+    STOP.load(Ordering::Relaxed)
 }
 
 /// Raise the soft limit of open files to the hard one.

@@ -2,14 +2,9 @@
 
 import type { Receiving } from "../media/receiving";
 import type { Notice } from "../wire/notices";
+import type { LinkState } from "../wire/recovery";
 
-export type TransportState =
-  | "connecting"
-  | "connected"
-  /** Trying to repair itself; frames may still come. */
-  | "recovering"
-  /** Over: only a new transport helps. */
-  | "lost";
+export type TransportState = LinkState;
 
 export interface TransportEvents {
   onstate(state: TransportState, reason: string): void;

@@ -1,14 +1,12 @@
 /** WHEP: media over WebRTC (draft-ietf-wish-whep). */
 
 import { type Receiving, readReceiving } from "../media/receiving";
-import { restartedAnswer, restartFragment } from "../wire/fragment";
+import { askForCaptureTime } from "../wire/extensions";
 import { EVENTS_RELATION, iceServers, LAYER_RELATION } from "../wire/link";
 import { NOTICE_TYPES, parseNotice } from "../wire/notices";
+import { Recovery, restartIce } from "../wire/recovery";
 import { SessionResource } from "../wire/resource";
-import { Recovery } from "./recovery";
 import type { Transport, TransportEvents, TransportRequest, TransportState } from "./transport";
-
-const CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 export class WhepTransport implements Transport {
   readonly #peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -25,7 +23,11 @@ export class WhepTransport implements Transport {
     private readonly observer: TransportEvents,
   ) {
     this.#recovery = new Recovery(
-      (signal) => this.#restart(signal),
+      async (signal) => {
+        if (this.#resource !== null) {
+          await restartIce(this.#peer, this.#resource, signal);
+        }
+      },
       (state, reason) => this.#report(state, reason),
     );
   }
@@ -144,40 +146,9 @@ export class WhepTransport implements Transport {
     });
   }
 
-  async #restart(signal: AbortSignal): Promise<void> {
-    const resource = this.#resource;
-    if (resource === null) {
-      throw new Error("There is no session yet");
-    }
-    await this.#peer.setLocalDescription(await this.#peer.createOffer({ iceRestart: true }));
-    const fragment = restartFragment(this.#peer.localDescription?.sdp ?? "");
-    const reply = await resource.restart(fragment, signal);
-    const answer = this.#peer.currentRemoteDescription?.sdp ?? resource.answer;
-    await this.#peer.setRemoteDescription({
-      type: "answer",
-      sdp: restartedAnswer(answer, reply),
-    });
-  }
-
   #report(state: TransportState, reason: string): void {
     if (!this.#over) {
       this.observer.onstate(state, reason);
     }
-  }
-}
-
-/** Ask for abs-capture-time, so that the delay from the camera can be told. */
-function askForCaptureTime(transceiver: RTCRtpTransceiver): void {
-  const negotiable = transceiver as RTCRtpTransceiver & {
-    getHeaderExtensionsToNegotiate?(): { uri: string; direction: string }[];
-    setHeaderExtensionsToNegotiate?(extensions: { uri: string; direction: string }[]): void;
-  };
-  const known = negotiable.getHeaderExtensionsToNegotiate?.();
-  if (known?.some(({ uri }) => uri === CAPTURE_TIME)) {
-    negotiable.setHeaderExtensionsToNegotiate?.(
-      known.map((extension) =>
-        extension.uri === CAPTURE_TIME ? { ...extension, direction: "sendrecv" } : extension,
-      ),
-    );
   }
 }

@@ -1,11 +1,32 @@
 /** Repairs a connection by ICE restarts, and gives it up when they do not help. */
 
-import type { TransportState } from "./transport";
+import { restartedAnswer, restartFragment } from "./fragment";
+import type { SessionResource } from "./resource";
+
+export type LinkState =
+  | "connecting"
+  | "connected"
+  /** Trying to repair itself; media may still flow. */
+  | "recovering"
+  /** Over: only a new session helps. */
+  | "lost";
 
 /** Chromium says `disconnected` after some seconds of silence; a short one heals by itself. */
 const PATIENCE_MS = 1000;
 /** An ICE restart that did not connect by then does not help. */
 const RESTART_MS = 4000;
+
+/** Give a session new ICE credentials (RFC 9725, section 4.3.3). Throws EdgeProblem. */
+export async function restartIce(
+  peer: RTCPeerConnection,
+  resource: SessionResource,
+  signal: AbortSignal,
+): Promise<void> {
+  await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
+  const reply = await resource.restart(restartFragment(peer.localDescription?.sdp ?? ""), signal);
+  const answer = peer.currentRemoteDescription?.sdp ?? resource.answer;
+  await peer.setRemoteDescription({ type: "answer", sdp: restartedAnswer(answer, reply) });
+}
 
 export class Recovery {
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -13,7 +34,7 @@ export class Recovery {
 
   constructor(
     private readonly restart: (signal: AbortSignal) => Promise<void>,
-    private readonly report: (state: TransportState, reason: string) => void,
+    private readonly report: (state: LinkState, reason: string) => void,
   ) {}
 
   connectionChanged(state: RTCPeerConnectionState, restartable: boolean): void {

@@ -1,0 +1,1 @@
+"""The edge against programs that other people wrote, and against bad networks."""

@@ -1,0 +1,94 @@
+"""Players on bad networks: what is lost is repaired, and the layer follows the bandwidth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from .edges import Edge, report, watch, watched
+from .front import Front
+from .link import Conditions
+from .player import Player
+from .relay import UdpRelay
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadNetwork:
+    """An edge's address for clients whose media goes through relays."""
+
+    url: str
+    relay: UdpRelay
+
+
+@pytest.fixture
+def bad_network(edge_server: Edge) -> Iterator[BadNetwork]:
+    """A way to the edge that can be spoilt."""
+    with ExitStack() as stack:
+        relay = stack.enter_context(UdpRelay(("127.0.0.1", edge_server.udp_ports[0])))
+        front = stack.enter_context(
+            Front(edge_server.url, {edge_server.udp_ports[0]: relay.port})
+        )
+        yield BadNetwork(url=front.url, relay=relay)
+
+
+@pytest.mark.long
+def test_five_percent_loss_is_repaired(edge_server: Edge, bad_network: BadNetwork) -> None:
+    with edge_server.push("lossy", "--size", "640x360", "--bitrate", "1500k"):
+        edge_server.wait_live("lossy")
+        spoilt = Conditions(loss=0.05, delay_s=0.04)
+        bad_network.relay.set(up=spoilt, down=spoilt)
+        result = watched(watch(f"{bad_network.url}/whep/lossy", 21), 40)
+    assert result["packets_missed"] > 0.03 * result["packets"], "the relay lost nothing"
+    assert result["rtt_ms"] > 78
+    assert result["packets_lost"] == 0
+    assert result["frames_dropped"] == 0
+    assert result["decode_errors"] == 0
+    assert result["fps"] > 25
+
+
+def switches(player: Player, since: float) -> list[tuple[float, int]]:
+    """When the picture's height changed, and to what."""
+    found: list[tuple[float, int]] = []
+    for picture in player.pictures:
+        if not found or found[-1][1] != picture.height:
+            found.append((round(picture.at - since, 2), picture.height))
+    return found
+
+
+@pytest.mark.long
+def test_the_layer_follows_the_bandwidth(edge_server: Edge, bad_network: BadNetwork) -> None:
+    fast = Conditions(delay_s=0.02, rate_bps=4e6)
+    slow = Conditions(delay_s=0.02, rate_bps=1e6)
+    bad_network.relay.set(up=Conditions(delay_s=0.02), down=fast)
+    with (
+        edge_server.push("layers", "--simulcast", "--size", "1280x720", "--bitrate", "2500k"),
+        ExitStack() as players,
+    ):
+        edge_server.wait_live("layers", layers=3)
+        player = players.enter_context(Player(f"{bad_network.url}/whep/layers"))
+        joined = time.monotonic()
+        up_s = player.wait_height(lambda height: height == 720, 20) - joined
+        player.wait_pictures(90)
+        bad_network.relay.set(down=slow)
+        dropped = time.monotonic()
+        down_s = player.wait_height(lambda height: height < 720, 10) - dropped
+        player.wait_pictures(150)
+        settled = {picture.height for picture in player.pictures[-60:]}
+        bad_network.relay.set(down=fast)
+        recovered = time.monotonic()
+        back_s = player.wait_height(lambda height: height == 720, 30) - recovered
+        lost = player.viewer.counters["video"].lost
+    report(
+        "rate 4 -> 1 -> 4 Mbit/s",
+        {"to_top_s": up_s, "down_s": down_s, "back_s": back_s, "settled": sorted(settled)}
+        | {"switches": switches(player, joined), "lost": lost, "overflowed": bad_network.relay.passed(up=False).overflowed},
+    )
+    assert down_s <= 2
+    assert settled <= {180, 360}
+    assert back_s <= 15
