@@ -32,6 +32,9 @@ PROFILES = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80
 MTU = 1200
 """Largest DTLS datagram: fits every path that WebRTC media fits (RFC 8831, section 5)."""
 
+MIN_RECORD = 2
+"""Shorter datagrams cannot hold a record; OpenSSL's memory BIO takes an empty one for an error."""
+
 MAX_CHANNELS = 16
 """Data channels per session; a player needs three."""
 
@@ -161,7 +164,7 @@ class Transport:
 
     def receive(self, datagram: bytes) -> None:
         """Take one DTLS datagram. May call any of the owner's methods."""
-        if self._dtls is not None:
+        if self._dtls is not None and len(datagram) >= MIN_RECORD:
             self._dtls.receive(datagram)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-/** Bundles the pages into `dist`, or with `--tests` the unit tests into `build`. */
+/** Bundles the pages into `dist`, or with `--tests` the unit tests into `node_modules/.cache`. */
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -41,11 +41,11 @@ async function versioned(html) {
 }
 
 async function tests() {
-  await rm("build", { recursive: true, force: true });
+  await rm("node_modules/.cache/pages", { recursive: true, force: true });
   const names = (await readdir("test")).filter((name) => name.endsWith(".test.ts"));
   await build({
     entryPoints: names.map((name) => `test/${name}`),
-    outdir: "build/test",
+    outdir: "node_modules/.cache/pages",
     outExtension: { ".js": ".mjs" },
     bundle: true,
     platform: "node",

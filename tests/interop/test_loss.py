@@ -13,6 +13,7 @@ from .edges import Edge, report, watch, watched
 from .front import Front
 from .link import Conditions
 from .player import Player
+from .program import until
 from .relay import UdpRelay
 
 pytestmark = pytest.mark.timeout(90)
@@ -52,6 +53,15 @@ def test_five_percent_loss_is_repaired(edge_server: Edge, bad_network: BadNetwor
     assert result["fps"] > 25
 
 
+STEADY_PICTURES = 90
+
+
+def steady(player: Player, height: int, count: int) -> bool:
+    """Whether that many pictures in a row, up to now, had this height."""
+    last = player.pictures[-count:]
+    return len(last) == count and all(picture.height == height for picture in last)
+
+
 def switches(player: Player, since: float) -> list[tuple[float, int]]:
     """When the picture's height changed, and to what."""
     found: list[tuple[float, int]] = []
@@ -73,12 +83,12 @@ def test_the_layer_follows_the_bandwidth(edge_server: Edge, bad_network: BadNetw
         edge_server.wait_live("layers", layers=3)
         player = players.enter_context(Player(f"{bad_network.url}/whep/layers"))
         joined = time.monotonic()
-        up_s = player.wait_height(lambda height: height == 720, 20) - joined
-        player.wait_pictures(90)
+        until("the top layer for 3 s", lambda: steady(player, 720, STEADY_PICTURES), 25)
+        up_s = time.monotonic() - joined - STEADY_PICTURES / 30
         bad_network.relay.set(down=slow)
         dropped = time.monotonic()
         down_s = player.wait_height(lambda height: height < 720, 10) - dropped
-        player.wait_pictures(150)
+        player.wait_pictures(120)
         settled = {picture.height for picture in player.pictures[-60:]}
         bad_network.relay.set(down=fast)
         recovered = time.monotonic()

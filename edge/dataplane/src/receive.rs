@@ -70,6 +70,8 @@ pub struct Receiver {
     last_report: Option<(u32, Micros)>,
     /// Packets given up, until taken.
     given_up: u64,
+    /// Whether any was given up since `expire` said so.
+    broken: bool,
     /// Packets asked for, until taken.
     requested: u64,
 }
@@ -91,6 +93,7 @@ impl Receiver {
             missing: VecDeque::new(),
             last_report: None,
             given_up: 0,
+            broken: false,
             requested: 0,
         }
     }
@@ -171,15 +174,10 @@ impl Receiver {
 
     /// Give up what is too old. True when anything was: the picture is broken until a key frame.
     pub fn expire(&mut self, now: Micros) -> bool {
-        let before = self.missing.len();
-        while let Some(oldest) = self.missing.front() {
-            if oldest.since + GIVE_UP_US > now {
-                break;
-            }
-            self.missing.pop_front();
-            self.given_up += 1;
+        while self.missing.front().is_some_and(|oldest| oldest.since + GIVE_UP_US <= now) {
+            self.give_up_oldest();
         }
-        self.missing.len() < before
+        std::mem::take(&mut self.broken)
     }
 
     /// Remember a sender report for LSR and DLSR.
@@ -201,7 +199,7 @@ impl Receiver {
             (lost_now * 256 / expected_now).min(255) as u8
         };
         let (last_sr, delay_since_sr) = self.last_report.map_or((0, 0), |(ntp, at)| {
-            (ntp, ((now - at) * 65_536 / 1_000_000) as u32)
+            (ntp, (now.saturating_sub(at) * 65_536 / 1_000_000) as u32)
         });
         let lost = (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7f_ffff) as i32;
         Some(ReportBlock {
@@ -242,8 +240,7 @@ impl Receiver {
         let gap = index - self.highest - 1;
         for lost in self.highest + 1..index {
             if self.missing.len() == MAX_MISSING {
-                self.missing.pop_front();
-                self.given_up += 1;
+                self.give_up_oldest();
             }
             self.missing.push_back(Missing {
                 index: lost,
@@ -254,6 +251,12 @@ impl Receiver {
         }
         self.highest = index;
         gap
+    }
+
+    fn give_up_oldest(&mut self) {
+        self.missing.pop_front();
+        self.given_up += 1;
+        self.broken = true;
     }
 
     fn measure_jitter(&mut self, timestamp: u32, now: Micros) {

@@ -83,10 +83,12 @@ impl Rewriter {
         if self.pieces.len() == MAX_PIECES {
             self.pieces.pop_front();
         }
+        // A piece that has sent nothing yet keeps the numbers reserved before it.
+        let unsent = self.pieces.back().map_or(0, |piece| piece.out_start);
         self.pieces.push_back(Piece {
             source,
             in_start,
-            out_start: self.next + reserved,
+            out_start: self.next.max(unsent) + reserved,
             timestamp_delta,
             offsets,
         });
@@ -108,9 +110,10 @@ impl Rewriter {
         Some(out)
     }
 
-    /// Number kept for a packet that comes late, if it has one.
-    pub fn late(&self, source: Source, index: u64) -> Option<(u64, Piece)> {
-        let mut limit = self.next;
+    /// Number kept for a packet that comes late, if it has one. `reserved` numbers after the last
+    /// one given belong to the newest piece still.
+    pub fn late(&self, source: Source, index: u64, reserved: u64) -> Option<(u64, Piece)> {
+        let mut limit = self.next + reserved;
         for piece in self.pieces.iter().rev() {
             if piece.source == source && index >= piece.in_start {
                 let out = piece.out(index);
@@ -180,10 +183,24 @@ mod tests {
         rewriter.begin(A, 10, 0, 0, Offsets::default());
         rewriter.advance(10);
         rewriter.advance(12);
-        assert_eq!(rewriter.late(A, 11).map(|(out, _)| out), Some(1));
+        assert_eq!(rewriter.late(A, 11, 0).map(|(out, _)| out), Some(1));
         rewriter.begin(A, 20, 0, 0, Offsets::default());
         rewriter.advance(20);
-        assert!(rewriter.late(A, 13).is_none(), "left out on purpose");
-        assert!(rewriter.late(B, 11).is_none());
+        assert!(rewriter.late(A, 13, 0).is_none(), "left out on purpose");
+        assert!(rewriter.late(B, 11, 0).is_none());
+    }
+
+    #[test]
+    fn numbers_reserved_by_a_piece_that_sent_nothing_stay_reserved() {
+        let mut rewriter = Rewriter::new(0);
+        rewriter.begin(A, 10, 0, 0, Offsets::default());
+        rewriter.advance(10);
+        // 11 is missing, 12 was left out; 13 is missing too, and 14 begins another frame.
+        rewriter.begin(A, 13, 1, 0, Offsets::default());
+        rewriter.begin(A, 14, 1, 7, Offsets::default());
+        assert_eq!(rewriter.advance(14), Some(3));
+        assert_eq!(rewriter.late(A, 11, 0).map(|(out, _)| out), Some(1));
+        assert_eq!(rewriter.late(A, 13, 0).map(|(out, _)| out), Some(2));
+        assert!(rewriter.late(A, 12, 0).is_none());
     }
 }

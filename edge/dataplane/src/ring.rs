@@ -66,6 +66,8 @@ pub struct Ring {
     first: u64,
     /// First packet of the newest key frame, and its timestamp.
     key: Option<(u64, u32)>,
+    /// The key frame before it.
+    former_key: Option<(u64, u32)>,
 }
 
 impl Ring {
@@ -77,6 +79,7 @@ impl Ring {
             head: 0,
             first: 0,
             key: None,
+            former_key: None,
         }
     }
 
@@ -121,6 +124,8 @@ impl Ring {
         self.first = self.first.min(index);
         if packet.info.key {
             self.note_key(index, packet.timestamp);
+        } else if !packet.payload.is_empty() {
+            self.revoke_key(index, packet.timestamp);
         }
         let slot = (index as usize) & (self.slots.len() - 1);
         if let Some(place) = self.slots.get_mut(slot) {
@@ -140,6 +145,11 @@ impl Ring {
             .filter_map(|index| self.at(index))
             .map(|packet| packet.payload.len())
             .sum()
+    }
+
+    /// Whether every packet between two indices is there.
+    pub fn is_whole(&self, from: u64, to: u64) -> bool {
+        from >= self.tail() && (from..to).all(|index| self.at(index).is_some())
     }
 
     /// Frames (distinct timestamps) between two indices.
@@ -163,8 +173,18 @@ impl Ring {
                 Some((start.min(index), timestamp))
             }
             Some((start, other)) if index < start => Some((start, other)),
-            _ => Some((index, timestamp)),
+            former => {
+                self.former_key = former;
+                Some((index, timestamp))
+            }
         };
+    }
+
+    /// Parameter sets claim a key frame in advance; a predicted slice after them takes it back.
+    fn revoke_key(&mut self, index: u64, timestamp: u32) {
+        if self.key.is_some_and(|(start, same)| same == timestamp && index > start) {
+            self.key = self.former_key;
+        }
     }
 }
 
@@ -215,5 +235,16 @@ mod tests {
             ring.insert(packet(index, 4, false));
         }
         assert_eq!(ring.key_start(), None);
+    }
+
+    #[test]
+    fn parameter_sets_before_a_predicted_frame_are_no_key_frame() {
+        let mut ring = Ring::new(16);
+        ring.insert(packet(10, 1, true));
+        ring.insert(packet(11, 2, true));
+        assert_eq!(ring.key_start(), Some(11));
+        ring.insert(packet(12, 2, false));
+        assert_eq!(ring.key_start(), Some(10));
+        assert!(ring.is_whole(10, 13) && !ring.is_whole(10, 14));
     }
 }

@@ -23,9 +23,7 @@ export class GapTracker {
     this.#presented = presented;
     if (this.#lastAt !== null) {
       // A busy page is told of several frames at once: they were not late.
-      for (let index = 0; index < fresh; index += 1) {
-        this.#addInterval((at - this.#lastAt) / fresh);
-      }
+      this.#addInterval((at - this.#lastAt) / fresh, fresh);
     }
     this.#lastAt = at;
   }
@@ -46,21 +44,24 @@ export class GapTracker {
     return this.#lastAt === null ? null : now - this.#lastAt;
   }
 
-  #addInterval(interval: number): void {
-    this.intervals.push(interval);
-    if (this.intervals.length > KEPT) {
-      this.intervals.shift();
-    }
+  #addInterval(interval: number, times: number): void {
     this.longestMs = Math.max(this.longestMs, interval);
     const mean = this.#recent.reduce((sum, value) => sum + value, 0) / this.#recent.length;
     // The rule of webrtc-stats for freezeCount.
     if (this.#recent.length > 0 && interval >= Math.max(3 * mean, mean + 150)) {
       this.freezes += 1;
-      this.freezeMs += interval;
+      this.freezeMs += interval * times;
     }
-    this.#recent.push(interval);
-    if (this.#recent.length > MEAN_OVER) {
-      this.#recent.shift();
+    for (let count = 0; count < Math.min(times, MEAN_OVER); count += 1) {
+      push(this.intervals, interval, KEPT);
+      push(this.#recent, interval, MEAN_OVER);
     }
+  }
+}
+
+function push(list: number[], value: number, longest: number): void {
+  list.push(value);
+  if (list.length > longest) {
+    list.shift();
   }
 }

@@ -18,7 +18,6 @@ export interface Sending {
   readonly layers: readonly SendingLayer[];
   readonly audioBitrateBps: number | null;
   readonly codec: string | null;
-  readonly encoder: string | null;
   readonly rttMs: number | null;
   readonly availableBps: number | null;
   readonly packetsLost: number;
@@ -43,7 +42,6 @@ export function readSending(report: ReadonlyMap<string, unknown>, before: Sendin
       .sort((one, other) => other.height - one.height),
     audioBitrateBps: audio === undefined ? null : rate(audio, before),
     codec: typeof codec?.mimeType === "string" ? codec.mimeType.replace(/^video\//, "") : null,
-    encoder: (video[0]?.encoderImplementation as string | undefined) ?? null,
     rttMs: milliseconds(pair.currentRoundTripTime),
     availableBps: (pair.availableOutgoingBitrate as number | undefined) ?? null,
     packetsLost: remote.reduce((sum, entry) => sum + number(entry.packetsLost), 0),
