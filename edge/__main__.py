@@ -20,7 +20,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; only its own module is imported, so that every command starts fast."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="edge", description="WHIP/WHEP edge gateway for live tables.")
+    parser = argparse.ArgumentParser(
+        prog="edge", description="WHIP/WHEP edge gateway for live tables."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((word for word in words if word in COMMANDS), None)
     for name, (module, summary) in COMMANDS.items():

@@ -89,7 +89,9 @@ class DataPlaneConfig(Section):
     @model_validator(mode="after")
     def _bitrates_in_order(self) -> DataPlaneConfig:
         if not self.min_bitrate_bps <= self.start_bitrate_bps <= self.max_bitrate_bps:
-            raise ValueError("min_bitrate_bps <= start_bitrate_bps <= max_bitrate_bps does not hold")
+            raise ValueError(
+                "min_bitrate_bps <= start_bitrate_bps <= max_bitrate_bps does not hold"
+            )
         if self.pin_cpus and len(self.pin_cpus) != self.workers:
             raise ValueError("pin_cpus needs one CPU per worker")
         return self

@@ -47,7 +47,9 @@ class Access:
         return error
 
     def _count_failure(self, request: web.Request) -> None:
-        if not self._verifier.open and not self._limiter.take(request.remote or "", time.monotonic()):
+        if not self._verifier.open and not self._limiter.take(
+            request.remote or "", time.monotonic()
+        ):
             raise PeerError(
                 ErrorCode.TOO_MANY_REQUESTS,
                 "too many requests without a valid token from this address",

@@ -103,9 +103,7 @@ async def ready(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus text, computed now."""
-    return web.Response(
-        body=request.app[METRICS].expose(), headers={"Content-Type": CONTENT_TYPE}
-    )
+    return web.Response(body=request.app[METRICS].expose(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _operator(request: web.Request) -> Gateway:

@@ -40,9 +40,7 @@ def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
         engine=engine,
         redirect=configured_redirect(config.redirect),
     )
-    app = web.Application(
-        middlewares=[answer_problems], client_max_size=config.http.max_body_bytes
-    )
+    app = web.Application(middlewares=[answer_problems], client_max_size=config.http.max_body_bytes)
     app[GATEWAY] = gateway
     app[api.METRICS] = EdgeMetrics(gateway)
     for routes in (whip.routes(), whep.routes(), api.routes(), pages.routes()):

@@ -190,7 +190,7 @@ class Driver:
             return
         try:
             stats = self._engine.stats()
-        except (ValueError, TypeError, KeyError):
+        except ValueError:
             return
         for stream in self._streams.values():
             layers = stats.video_layers(stream.number)
@@ -462,7 +462,9 @@ class Driver:
         effects = stream.machine.handle(event, time.monotonic())
         after = stream.machine.state
         if after is not before:
-            log.info("stream_moved", stream=stream.name, to=after.name.lower(), by=type(event).__name__)
+            log.info(
+                "stream_moved", stream=stream.name, to=after.name.lower(), by=type(event).__name__
+            )
         for effect in effects:
             self._perform_stream(stream, effect)
         self._rearm_stream(stream)
@@ -471,7 +473,9 @@ class Driver:
         match effect:
             case sfu.AdoptPublisher(session=session):
                 record = self._sessions[session]
-                self._engine.add_publisher(record.worker_handle, stream.number, record.publisher_spec)
+                self._engine.add_publisher(
+                    record.worker_handle, stream.number, record.publisher_spec
+                )
                 self._changed.set()
                 self._changed.clear()
             case sfu.EndSession(session=session, why=why):
@@ -536,7 +540,9 @@ class Driver:
 
     # What transports say, through SessionOwner
 
-    def keys_exported(self, record: SessionRecord, profile: str, local: bytes, remote: bytes) -> None:
+    def keys_exported(
+        self, record: SessionRecord, profile: str, local: bytes, remote: bytes
+    ) -> None:
         """DTLS agreed on SRTP keys."""
         self._engine.set_keys(record.worker_handle, profile, local, remote)
 

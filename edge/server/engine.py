@@ -138,7 +138,7 @@ class Engine:
         self._plane.remove_stream(stream)
 
     def stats(self) -> PlaneStats:
-        """Counters and gauges now. Raises ValueError, TypeError or KeyError if they are unreadable."""
+        """Counters and gauges now. Raises ValueError if they are unreadable."""
         return read_stats(json.loads(self._plane.stats()))
 
     def session_stats(self, handle: Handle) -> dict[str, Any] | None:

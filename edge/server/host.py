@@ -80,10 +80,14 @@ def _at_least(sysctls: Path, name: str, wanted: int, level: Level) -> Finding:
     text = _read(sysctls / name.replace(".", "/"))
     if text is None:
         # A network namespace of its own does not show the host's values.
-        return Finding(name=name, level=Level.WARNING, found="not visible here", remedy=_sysctl(name, wanted))
+        return Finding(
+            name=name, level=Level.WARNING, found="not visible here", remedy=_sysctl(name, wanted)
+        )
     if int(text.split()[0]) >= wanted:
         return Finding(name=name, level=Level.OK, found=text)
-    return Finding(name=name, level=level, found=f"{text}, wanted {wanted}", remedy=_sysctl(name, wanted))
+    return Finding(
+        name=name, level=level, found=f"{text}, wanted {wanted}", remedy=_sysctl(name, wanted)
+    )
 
 
 def _udp_memory(sysctls: Path) -> Finding:

@@ -45,7 +45,11 @@ SUMS = (
     ("edge_udp_send_drops", "send_dropped", "Datagrams the kernel did not take"),
     ("edge_bus_drops", "bus_dropped", "Bursts that another worker was too slow to take"),
     ("edge_keyframe_requests", "keyframe_requests", "Key frames asked of studios"),
-    ("edge_keyframe_requests_received", "keyframe_requests_received", "Key frames asked by players"),
+    (
+        "edge_keyframe_requests_received",
+        "keyframe_requests_received",
+        "Key frames asked by players",
+    ),
 )
 """(metric, counter of a worker, help), summed over the workers."""
 
@@ -84,13 +88,15 @@ class EdgeCollector:
         yield from self._sessions()
         try:
             stats = self._gateway.engine.stats()
-        except (ValueError, TypeError, KeyError):
+        except ValueError:
             log.exception("stats_unreadable")
             return
         yield from _workers(stats.workers)
         sent = sum(worker.counters.get("bytes_sent", 0) for worker in stats.workers)
         rate_bps = self._egress.update(sent * 8, time.monotonic())
-        yield _gauge("edge_egress_bitrate_bps", "Bit rate to players since the last scrape", rate_bps)
+        yield _gauge(
+            "edge_egress_bitrate_bps", "Bit rate to players since the last scrape", rate_bps
+        )
         yield from self._streams(stats)
 
     def _sessions(self) -> Iterator[Metric]:

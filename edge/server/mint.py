@@ -24,12 +24,20 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `edge token`."""
     scopes = [scope.value for scope in Scope]
-    parser.add_argument("--init", type=Path, metavar="DIR", help="make a key pair in DIR unless it is there")
+    parser.add_argument(
+        "--init", type=Path, metavar="DIR", help="make a key pair in DIR unless it is there"
+    )
     parser.add_argument("--key", type=Path, help="private key: PEM, JWK, or an HS256 secret")
     parser.add_argument("--kid", help="key id (default: the key's thumbprint)")
-    parser.add_argument("--scope", action="append", choices=scopes, default=[], help="may be repeated")
-    parser.add_argument("--stream", action="append", default=[], help="stream pattern; may be repeated")
-    parser.add_argument("--ttl", type=seconds, default=3600, help="life time, such as 90s, 15m, 1h, 30d")
+    parser.add_argument(
+        "--scope", action="append", choices=scopes, default=[], help="may be repeated"
+    )
+    parser.add_argument(
+        "--stream", action="append", default=[], help="stream pattern; may be repeated"
+    )
+    parser.add_argument(
+        "--ttl", type=seconds, default=3600, help="life time, such as 90s, 15m, 1h, 30d"
+    )
     parser.add_argument("--take-over", action="store_true", help="may replace a live publisher")
     parser.add_argument("--subject", default="", help="who it is for")
 

@@ -97,9 +97,7 @@ def created(request: web.Request, record: SessionRecord, links: list[str]) -> we
     return typed(201, SDP, record.negotiated.answer, headers)
 
 
-def typed(
-    status: int, content_type: str, text: str, headers: Mapping[str, str]
-) -> web.Response:
+def typed(status: int, content_type: str, text: str, headers: Mapping[str, str]) -> web.Response:
     """An answer whose Content-Type has no charset, which some clients compare as a whole."""
     found: CIMultiDict[str] = CIMultiDict(headers)
     found["Content-Type"] = content_type

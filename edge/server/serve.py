@@ -31,8 +31,12 @@ log = structlog.get_logger()
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `edge serve`."""
-    parser.add_argument("--config", type=Path, help="YAML file; EDGE_SECTION__KEY variables override it")
-    parser.add_argument("--insecure-open", action="store_true", help="no tokens: everybody may do everything")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file; EDGE_SECTION__KEY variables override it"
+    )
+    parser.add_argument(
+        "--insecure-open", action="store_true", help="no tokens: everybody may do everything"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +72,10 @@ async def serve(config: EdgeConfig, ready: Callable[[int], None] | None = None) 
         )
         await site.start()
         port = runner.addresses[0][1]
-        url = config.http.public_url or f"http{'s' if config.http.tls_cert_file else ''}://localhost:{port}"
+        url = (
+            config.http.public_url
+            or f"http{'s' if config.http.tls_cert_file else ''}://localhost:{port}"
+        )
         log.info("edge_started", url=url, port=port, **composition.describe(application))
         if ready is not None:
             ready(port)

@@ -73,12 +73,15 @@ class PlaneStats:
 
 
 def read_stats(document: Mapping[str, Any]) -> PlaneStats:
-    """Read `DataPlane.stats()`. Raises TypeError or ValueError where a type is wrong."""
-    bounds = tuple(float(bound) * MICRO for bound in document.get("bounds_us", []))
-    return PlaneStats(
-        workers=tuple(_worker(item, bounds) for item in document.get("workers", [])),
-        streams=tuple(_stream(item) for item in document.get("streams", [])),
-    )
+    """Read `DataPlane.stats()`. Raises ValueError where it is not of its form."""
+    try:
+        bounds = tuple(float(bound) * MICRO for bound in document.get("bounds_us", []))
+        return PlaneStats(
+            workers=tuple(_worker(item, bounds) for item in document.get("workers", [])),
+            streams=tuple(_stream(item) for item in document.get("streams", [])),
+        )
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not statistics: {error!r}") from error
 
 
 def read_layer(item: Mapping[str, Any]) -> LayerStats:

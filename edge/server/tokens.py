@@ -152,7 +152,14 @@ class Jwks:
         try:
             document = json.loads(await self._text())
             keys = tuple(_of_jwk(item) for item in document["keys"] if _usable(item))
-        except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError, jwt.PyJWTError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            aiohttp.ClientError,
+            jwt.PyJWTError,
+        ) as error:
             log.warning("jwks_unreadable", source=self._source, problem=str(error) or repr(error))
             return
         self._keys = keys
@@ -185,7 +192,9 @@ def _configured(config: KeyConfig) -> VerificationKey:
     if config.algorithm == "HS256":
         secret = data.strip()
         if len(secret) < MIN_SECRET_BYTES:
-            raise _invalid(f"auth.keys {config.kid}: an HS256 secret needs {MIN_SECRET_BYTES} bytes")
+            raise _invalid(
+                f"auth.keys {config.kid}: an HS256 secret needs {MIN_SECRET_BYTES} bytes"
+            )
         return VerificationKey(kid=config.kid, algorithm="HS256", key=secret)
     try:
         key = _public(data)

@@ -86,7 +86,9 @@ async def select_layer(request: web.Request) -> web.Response:
     try:
         wish = LayerWish.model_validate(await resources.json_of(request) or {})
     except ValidationError as error:
-        problems = [f"{item['loc'][0] if item['loc'] else 'body'}: {item['msg']}" for item in error.errors()]
+        problems = [
+            f"{item['loc'][0] if item['loc'] else 'body'}: {item['msg']}" for item in error.errors()
+        ]
         raise PeerError(ErrorCode.MALFORMED_REQUEST, "; ".join(problems)) from error
     if wish.mediaId is not None and wish.mediaId != str(record.video_line):
         raise PeerError(ErrorCode.LAYER_NOT_FOUND, f"m-line {wish.mediaId} is not the video's")

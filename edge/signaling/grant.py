@@ -45,9 +45,7 @@ class Grant:
                 ErrorCode.SCOPE_MISSING, f"the token lacks the scope {scope}", required=scope
             )
         if stream is not None and not self.covers(stream):
-            raise PeerError(
-                ErrorCode.STREAM_FORBIDDEN, f"the token is not for the stream {stream}"
-            )
+            raise PeerError(ErrorCode.STREAM_FORBIDDEN, f"the token is not for the stream {stream}")
 
     def covers(self, stream: StreamId) -> bool:
         """Whether one of the patterns matches the stream's name."""

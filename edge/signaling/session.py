@@ -310,7 +310,9 @@ class Session:
         if event.if_match is None:
             return [_refuse(ErrorCode.ETAG_REQUIRED, "PATCH needs If-Match with the current ETag")]
         if not _matches(event.if_match, self._etag):
-            return [_refuse(ErrorCode.ETAG_MISMATCH, "the ETag is not that of the current ICE session")]
+            return [
+                _refuse(ErrorCode.ETAG_MISMATCH, "the ETag is not that of the current ICE session")
+            ]
         if event.ufrag is None or event.ufrag == self._remote.ufrag:
             return [AcceptCandidates(etag=self._etag)]
         if event.pwd is None:

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { capturedAt } from "../src/media/capture";
 import { readReceiving } from "../src/media/receiving";
 import { readSending } from "../src/media/sending";
 import { encodings, preferCodec } from "../src/studio/encodings";
@@ -124,4 +125,12 @@ test("figures of a player are read; what is missing is null or zero", () => {
   assert.deepEqual([second.bitrateBps, second.rttMs, second.protocol], [2e6, 5, "udp"]);
   assert.ok(Math.abs((second.jitterBufferMs ?? 0) - 40) < 1e-9);
   assert.equal(readReceiving(new Map(), null).rttMs, null);
+});
+
+test("a picture's capture time follows from its neighbour's, also over the wrap of timestamps", () => {
+  const source = { captureTimestamp: 4_004_401_279_456, rtpTimestamp: 0xffffff00 };
+  assert.equal(capturedAt(source, 0xffffff00 - 9000), 1_795_412_479_356);
+  assert.equal(capturedAt(source, 9000 - 256), 1_795_412_479_556);
+  assert.equal(capturedAt({ rtpTimestamp: 1 }, 1), null);
+  assert.equal(capturedAt(undefined, 1), null);
 });

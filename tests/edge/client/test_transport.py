@@ -20,7 +20,7 @@ from edge.client.sources import AccessUnit
 from edge.client.transport import Transport
 from edge.client.viewer import Viewer
 from edge.model import CodecName
-from tests.edge.client.pair import VIDEO, connected, description_of
+from .pair import VIDEO, connected, description_of
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -127,7 +127,6 @@ class Session:
 
     def __init__(self, loses: Callable[[int], bool], frames: int) -> None:
         self.frames: list[Frame] = []
-        self.done = asyncio.Event()
         self.key_requests: list[str] = []
         self._wanted = frames
         self._sent = 0
@@ -154,10 +153,13 @@ class Session:
         self._send_rtp = self.studio.send_rtp
         self.studio.send_rtp = self._lossy_send  # type: ignore[method-assign]
 
-    async def play(self, *, key_every: int = 1000) -> None:
+    async def play(self, until: Callable[[Session], bool] = lambda _session: True) -> None:
+        """
+        Send all frames, then tick until they have come and ``until`` holds.
+        """
         async with connected(self.studio, self.player):
             for index in range(self._wanted):
-                key = index % key_every == 0
+                key = index == 0
                 unit = bytes((0 if key else 1,)) + bytes(4000)
                 self.sender.send(
                     AccessUnit(
@@ -169,14 +171,9 @@ class Session:
                     )
                 )
             self.sender.report()
-            ticking = asyncio.create_task(self._tick())
-            await self.done.wait()
-            ticking.cancel()
-
-    async def _tick(self) -> None:
-        while True:
-            self.viewer.tick(time.monotonic())
-            await asyncio.sleep(0.005)
+            while not (len(self.frames) == self._wanted and until(self)):
+                self.viewer.tick(time.monotonic())
+                await asyncio.sleep(0.005)
 
     def _lossy_send(self, packet: bytes) -> None:
         self._sent += 1
@@ -186,8 +183,6 @@ class Session:
     def _handle_frame(self, frame: Frame, codec: CodecName) -> None:
         assert codec == "VP8"
         self.frames.append(frame)
-        if len(self.frames) == self._wanted:
-            self.done.set()
 
 
 async def test_every_loss_is_repaired_by_retransmission() -> None:
@@ -204,6 +199,5 @@ async def test_every_loss_is_repaired_by_retransmission() -> None:
 
 async def test_feedback_measures_what_arrived() -> None:
     session = Session(lambda number: number == 9, frames=30)
-    await session.play()
-    assert "acked" in str(session.sender.estimate)
+    await session.play(until=lambda s: "acked" in str(s.sender.estimate))
     assert session.sender.counters.nacked == 1

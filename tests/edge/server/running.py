@@ -62,7 +62,9 @@ def offer(direction: str, codec: str = "H264") -> str:
 class Edge:
     """A running edge and what tests need of it."""
 
-    def __init__(self, client: TestClient[Request, Application], gateway: Gateway, keys: Path) -> None:
+    def __init__(
+        self, client: TestClient[Request, Application], gateway: Gateway, keys: Path
+    ) -> None:
         self.client = client
         self.gateway = gateway
         self._keys = keys
@@ -70,7 +72,12 @@ class Edge:
     def token(self, *scopes: str, stream: str = "*", ttl: int = 60, take_over: bool = False) -> str:
         """A token of the edge's own key."""
         args = argparse.Namespace(
-            scope=list(scopes), stream=[stream], ttl=ttl, take_over=take_over, subject="test", kid=None
+            scope=list(scopes),
+            stream=[stream],
+            ttl=ttl,
+            take_over=take_over,
+            subject="test",
+            kid=None,
         )
         return mint(read_key(self._keys / "key.jwk"), args)
 

@@ -86,7 +86,9 @@ def test_drain_may_tell_players() -> None:
         await edge.client.post("/v1/drain")
         await edge.client.post("/v1/drain", json={"tell_players": True})
         assert told == [True]
-        bad = await edge.client.post("/v1/drain", data="{", headers={"Content-Type": "application/json"})
+        bad = await edge.client.post(
+            "/v1/drain", data="{", headers={"Content-Type": "application/json"}
+        )
         assert bad.status == 400
 
     play(run)
@@ -145,7 +147,9 @@ def test_any_request_is_answered_with_less_than_500_or_a_retryable_problem(reque
             )
             text = await response.text()
             assert response.status != 500, text
-            if response.status >= 400 and response.headers["Content-Type"].startswith("application/"):
+            if response.status >= 400 and response.headers["Content-Type"].startswith(
+                "application/"
+            ):
                 assert "code" in await response.json()
 
     play(run)

@@ -233,7 +233,11 @@ def test_config_invalid() -> None:
 
 def test_an_error_carries_its_extras() -> None:
     error = PeerError(ErrorCode.MALFORMED_SDP, "line 3", {"X": "y"}, line=3)
-    assert (error.extra, error.headers, str(error)) == ({"line": 3}, {"X": "y"}, "malformed_sdp: line 3")
+    assert (error.extra, error.headers, str(error)) == (
+        {"line": 3},
+        {"X": "y"},
+        "malformed_sdp: line 3",
+    )
 
 
 def test_the_offer_of_nobody_is_sound() -> None:

@@ -80,7 +80,9 @@ def test_all_names_are_there_and_the_data_plane_is_counted(monkeypatch: pytest.M
             ({"stream": "t1", "layer": "audio"}, 64),
         ]
         assert found["edge_video_frames_sent_total"] == [({}, 100)]
-        stages = {labels["stage"]: value for labels, value in found["edge_video_frames_dropped_total"]}
+        stages = {
+            labels["stage"]: value for labels, value in found["edge_video_frames_dropped_total"]
+        }
         assert stages == {"ingest": 0, "congestion": 0, "tier": 4, "socket": 1, "player": 0}
         assert [value for _, value in found["edge_forward_delay_seconds_bucket"]] == [2, 4, 7]
         assert found["edge_forward_delay_seconds_sum"][0][1] == pytest.approx(0.0004)
@@ -155,15 +157,17 @@ def test_a_rate_is_the_growth_between_scrapes() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
 
 @given(st.dictionaries(st.sampled_from(["workers", "streams", "bounds_us"]), JSON))
 def test_any_document_is_read_or_refused(document: dict[str, Any]) -> None:
-    """Invariant: values, or one of the errors that the collector catches."""
+    """Invariant: values, or ValueError, which the collector catches."""
     try:
         read_stats(json.loads(json.dumps(document)))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except ValueError:
         pass

@@ -49,7 +49,7 @@ class Process:
     def post(self, path: str, body: str) -> int:
         """Status of a POST with an offer."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, data=body.encode(), headers=SDP)  # noqa: S310
+        request = urllib.request.Request(url, data=body.encode(), headers=SDP)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=10) as response:
@@ -139,7 +139,11 @@ def test_a_drain_waits_for_players_until_the_deadline_or_a_second_signal() -> No
     [
         ({}, 2, "no keys and no jwks"),
         ({"EDGE_HTTP__PROT": "1"}, 2, "did you mean port?"),
-        ({"EDGE_AUTH__INSECURE_OPEN": "true", "EDGE_DATA_PLANE__BIND": "203.0.113.77"}, 1, "203.0.113.77"),
+        (
+            {"EDGE_AUTH__INSECURE_OPEN": "true", "EDGE_DATA_PLANE__BIND": "203.0.113.77"},
+            1,
+            "203.0.113.77",
+        ),
     ],
 )
 def test_a_start_that_cannot_be(environment: dict[str, str], status: int, text: str) -> None:
@@ -159,7 +163,11 @@ def test_commands_start_fast_and_say_what_they_are() -> None:
     )
     assert done.stdout.split() == ["False", "False"]
     done = subprocess.run(
-        [sys.executable, "-m", "edge", "--help"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-m", "edge", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     for command in ("serve", "push", "watch", "check-host", "token"):
         assert command in done.stdout

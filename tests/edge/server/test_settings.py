@@ -121,8 +121,16 @@ TREES = st.recursive(
 )
 
 
-@given(TREES, st.dictionaries(st.sampled_from(["EDGE_HTTP__PORT", "EDGE_X__Y__Z", "EDGE___"]), st.text("[]{}a:1 ", max_size=5)))
-def test_any_tree_is_a_configuration_or_config_invalid(tree: object, environment: dict[str, str]) -> None:
+@given(
+    TREES,
+    st.dictionaries(
+        st.sampled_from(["EDGE_HTTP__PORT", "EDGE_X__Y__Z", "EDGE___"]),
+        st.text("[]{}a:1 ", max_size=5),
+    ),
+)
+def test_any_tree_is_a_configuration_or_config_invalid(
+    tree: object, environment: dict[str, str]
+) -> None:
     """Invariant: a configuration, or EdgeError with problems, nothing else."""
     try:
         parse(yaml.safe_dump(tree), environment)

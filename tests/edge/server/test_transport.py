@@ -65,7 +65,9 @@ class Recorder:
 class Far:
     """A plain OpenSSL end, as a peer's stack would be."""
 
-    def __init__(self, *, client: bool, profiles: bytes | None = None, context: SSL.Context | None = None) -> None:
+    def __init__(
+        self, *, client: bool, profiles: bytes | None = None, context: SSL.Context | None = None
+    ) -> None:
         certificate = RTCCertificate.generateCertificate()
         self.fingerprints = tuple((f.algorithm, f.value) for f in certificate.getFingerprints())
         if context is None:
@@ -141,7 +143,9 @@ def test_a_wrong_fingerprint_fails() -> None:
         wrong = (("sha-256", ":".join(["00"] * 32)),)
         near = Transport(Certificate(), TransportSpec(dtls_client=False, fingerprints=wrong), owner)
         shake(near, owner, far)
-        assert owner.events == ["failed: the certificate does not match the fingerprint in the offer"]
+        assert owner.events == [
+            "failed: the certificate does not match the fingerprint in the offer"
+        ]
         assert owner.keys is None
         near.close()
 
@@ -242,7 +246,10 @@ def test_a_curve_that_tls_refuses_is_named_with_its_remedy() -> None:
         der = certificate.public_bytes(serialization.Encoding.DER)
         text = _explain(SSL.Error([("SSL routines", "", "wrong curve")]), [der])
         assert "secp224r1" in text and "P-256" in text and "cert_file" in text
-        assert _explain(SSL.Error([("SSL routines", "", "no shared cipher")]), []) == "no shared cipher"
+        assert (
+            _explain(SSL.Error([("SSL routines", "", "no shared cipher")]), [])
+            == "no shared cipher"
+        )
         assert _explain(SSL.Error(), []) == "DTLS handshake failed"
 
     asyncio.run(run())
@@ -254,12 +261,16 @@ def test_data_channels_between_two_of_ours_and_a_flood_of_them() -> None:
         certificate, other = Certificate(), Certificate()
         server = Transport(
             certificate,
-            TransportSpec(dtls_client=False, fingerprints=tuple(other.fingerprints), sctp_port=5000),
+            TransportSpec(
+                dtls_client=False, fingerprints=tuple(other.fingerprints), sctp_port=5000
+            ),
             one,
         )
         client = Transport(
             other,
-            TransportSpec(dtls_client=True, fingerprints=tuple(certificate.fingerprints), sctp_port=5000),
+            TransportSpec(
+                dtls_client=True, fingerprints=tuple(certificate.fingerprints), sctp_port=5000
+            ),
             two,
         )
         loop = asyncio.get_running_loop()

@@ -62,7 +62,7 @@ REPLACED = EndSession(session=OLD, why="replaced")
 CONFLICT = EndSession(session=NEW, why="stream_conflict")
 ADOPTED = AdoptPublisher(session=NEW)
 ACTIVE, INACTIVE = Announce(event="active"), Announce(event="inactive")
-V, H, L, I = State.VACANT, State.HELD, State.LIVE, State.IDLE  # noqa: E741
+V, H, L, I = State.VACANT, State.HELD, State.LIVE, State.IDLE
 
 TABLE: dict[Event, dict[State, tuple[State, list[object]]]] = {
     connected(NEW): {

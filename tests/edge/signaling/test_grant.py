@@ -33,7 +33,9 @@ def refusal(grant: Grant, scope: Scope, stream: str | None = None) -> ErrorCode 
         ((), "t1", False),
     ],
 )
-def test_streams_are_patterns_over_the_whole_name(claim: object, stream: str, allowed: bool) -> None:
+def test_streams_are_patterns_over_the_whole_name(
+    claim: object, stream: str, allowed: bool
+) -> None:
     grant = grant_of({"exp": 10, "scope": "watch", "stream": claim})
     expected = None if allowed else ErrorCode.STREAM_FORBIDDEN
     assert refusal(grant, Scope.WATCH, stream) is expected

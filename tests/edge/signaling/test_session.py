@@ -55,7 +55,9 @@ WAY: dict[State, list[Event]] = {
 """Events that lead to each state."""
 
 
-def patch(if_match: str | None, remote: IceCredentials | None = None, pwd: bool = True) -> PatchReceived:
+def patch(
+    if_match: str | None, remote: IceCredentials | None = None, pwd: bool = True
+) -> PatchReceived:
     return PatchReceived(
         if_match=if_match,
         ufrag=remote.ufrag if remote else None,
@@ -204,7 +206,7 @@ def test_a_patch_needs_the_current_etag(
     assert (session.state, session.etag) == (State.CONNECTED, "one")
 
 
-@pytest.mark.parametrize("if_match", ["*", '"one"', '"zero", "one"', ' * '])
+@pytest.mark.parametrize("if_match", ["*", '"one"', '"zero", "one"', " * "])
 def test_new_credentials_restart_ice(if_match: str) -> None:
     session = session_in(State.CONNECTED)
     effects = session.handle(patch(if_match, NEXT), 1)

@@ -11,9 +11,9 @@ const MISSES = 6;
 const LOOK_AGAIN_MS = 10_000;
 
 export class DelayMeter {
-  /** From capture to display, by the sender's clock as the browser estimates it. */
+  /** From capture to display, by abs-capture-time; right if both machines' clocks are. */
   captureMs: number | null = null;
-  /** From the test card's clock to display; right if both machines' clocks are. */
+  /** From the test card's clock to display; likewise. */
   cardMs: number | null = null;
 
   readonly #canvas = document.createElement("canvas");
@@ -26,15 +26,20 @@ export class DelayMeter {
     this.#canvas.height = STRIP_HEIGHT;
   }
 
-  add(video: HTMLVideoElement, { now, metadata }: Frame): void {
-    if (metadata.captureTime !== undefined) {
-      this.captureMs = metadata.expectedDisplayTime - metadata.captureTime;
-    }
+  /** `capturedAt` gives the capture time of an RTP timestamp in Unix milliseconds, or null. */
+  add(
+    video: HTMLVideoElement,
+    { now, metadata }: Frame,
+    capturedAt: (rtpTimestamp: number) => number | null,
+  ): void {
     if (now >= this.#nextAt) {
       const shown = this.#read(video);
       this.#misses = shown === null ? this.#misses + 1 : 0;
       this.#nextAt = now + (this.#misses > MISSES ? LOOK_AGAIN_MS : READ_EVERY_MS);
       const display = performance.timeOrigin + metadata.expectedDisplayTime;
+      const captured =
+        metadata.rtpTimestamp === undefined ? null : capturedAt(metadata.rtpTimestamp);
+      this.captureMs = captured === null ? null : display - captured;
       this.cardMs = shown === null ? null : clockDelayMs(shown, display);
     }
   }

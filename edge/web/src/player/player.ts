@@ -139,7 +139,7 @@ export class Player implements SessionObserver {
       this.#joins.push(metadata.expectedDisplayTime - this.#since);
     }
     this.#gaps.add(metadata.presentationTime, metadata.presentedFrames);
-    this.#delay.add(session.video, { now, metadata });
+    this.#delay.add(session.video, { now, metadata }, (rtp) => session.transport.capturedAt(rtp));
     if (!this.paused) {
       this.#setState("playing", "");
     }

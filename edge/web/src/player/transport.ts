@@ -20,6 +20,8 @@ export interface Transport {
   stop(): void;
   /** Choose a layer by RID, or null for the edge's choice. Throws EdgeProblem. */
   selectLayer(rid: string | null): Promise<void>;
+  /** Unix milliseconds, by the studio's clock, when a picture was captured; null if unknown. */
+  capturedAt(rtpTimestamp: number): number | null;
   /** Figures since the last call; null where there are none. */
   figures(): Promise<Receiving | null>;
 }

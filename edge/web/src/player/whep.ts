@@ -1,5 +1,6 @@
 /** WHEP: media over WebRTC (draft-ietf-wish-whep). */
 
+import { capturedAt } from "../media/capture";
 import { type Receiving, readReceiving } from "../media/receiving";
 import { askForCaptureTime } from "../wire/extensions";
 import { EVENTS_RELATION, iceServers, LAYER_RELATION } from "../wire/link";
@@ -81,6 +82,11 @@ export class WhepTransport implements Transport {
     await (rid === null
       ? this.#resource.call(url, "DELETE")
       : this.#resource.call(url, "POST", { ...mediaId, rid }));
+  }
+
+  capturedAt(rtpTimestamp: number): number | null {
+    const receiver = this.#peer.getReceivers().find(({ track }) => track.kind === "video");
+    return capturedAt(receiver?.getSynchronizationSources()[0], rtpTimestamp);
   }
 
   async figures(): Promise<Receiving | null> {

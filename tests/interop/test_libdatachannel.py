@@ -1,0 +1,115 @@
+"""libdatachannel, the stack inside OBS: publishes as OBS does, and plays."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edge.client import rtp
+from edge.client.depacketize import depacketizer
+
+from .edges import Edge, report, watch, watched
+from .nodejs import result, script
+
+pytestmark = pytest.mark.timeout(90)
+
+WIDTH, HEIGHT = 640, 360
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of H.264 High with a key frame a second: OBS says 42e01f and sends this."""
+    encoder = av.CodecContext.create("libx264", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(30), Fraction(1, 30)
+    encoder.thread_count = 1
+    encoder.gop_size, encoder.max_b_frames, encoder.bit_rate = 30, 0, 1_500_000
+    encoder.options = {
+        "preset": "veryfast",
+        "tune": "zerolatency",
+        "profile": "high",
+        "x264-params": "repeat-headers=1:annexb=1:sliced-threads=0:8x8dct=1",
+    }
+    noise = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH * 2, 3), dtype=np.uint8)
+    units: list[bytes] = []
+    for number in range(90):
+        window = np.ascontiguousarray(noise[:, number * 4 : number * 4 + WIDTH])
+        picture = av.VideoFrame.from_ndarray(window, format="rgb24")
+        picture.pts = number
+        units += [bytes(packet) for packet in encoder.encode(picture)]
+    assert len(units) == 90
+    path = tmp_path_factory.mktemp("recording") / "frames"
+    path.write_bytes(b"".join(struct.pack("!I", len(unit)) + unit for unit in units))
+    return path
+
+
+def test_it_publishes_as_obs_does(edge_server: Edge, recording: Path) -> None:
+    with script("publish.mjs", edge_server.whip("obs"), str(recording), "12") as program:
+        edge_server.wait_live("obs")
+        row = edge_server.stream("obs")
+        # The profile is the one of the real SPS (High), not the one that was offered.
+        assert row is not None and "profile-level-id=64" in row["tracks"][1]["fmtp"]
+        played = watched(watch(edge_server.whep("obs"), 5, "--expect", "join_ms<=1000"), 20)
+        facts = result(program, 20)
+    assert played["failures"] == []
+    assert (played["width"], played["height"]) == (WIDTH, HEIGHT)
+    assert played["decode_errors"] == played["packets_lost"] == 0
+    assert played["frames_decoded"] > 130
+    assert played["audio_packets"] > 200
+    assert "a=rtpmap:111 opus/48000/2" in facts["answer"]
+    assert "a=rtpmap:96 H264/90000" in facts["answer"]
+    assert "rtx" not in facts["answer"]
+    assert facts["connectMs"] < 1000
+    # RFC 9725 lets a Location be relative; OBS warns at any answer to DELETE but 200.
+    assert facts["resource"].startswith(edge_server.whip("obs") + "/")
+    assert facts["deleteStatus"] == 200
+    assert edge_server.sessions("obs") == []
+    report("libdatachannel publishes", {"connect_ms": facts["connectMs"]})
+
+
+def test_it_plays(edge_server: Edge, tmp_path: Path) -> None:
+    packets_file = tmp_path / "packets"
+    with edge_server.push("to-obs", "--size", "640x360"):
+        edge_server.wait_live("to-obs")
+        with script("play.mjs", edge_server.whep("to-obs"), str(packets_file), "5") as program:
+            facts = result(program, 25)
+    packets = [packet for packet in read_packets(packets_file) if packet.payload]
+    pictures = decoded(packets)
+    report(
+        "libdatachannel plays",
+        {"connect_ms": facts["connectMs"], "pictures": pictures, "packets": len(packets)},
+    )
+    assert facts["deleteStatus"] == 200
+    assert facts["audioPackets"] > 200
+    assert pictures > 120
+    assert edge_server.sessions("to-obs") == []
+
+
+def read_packets(path: Path) -> list[rtp.RtpPacket]:
+    """The RTP packets that the script wrote down."""
+    data, packets = path.read_bytes(), []
+    at = 0
+    while at < len(data):
+        (size,) = struct.unpack_from("!H", data, at)
+        packets.append(data[at + 2 : at + 2 + size])
+        at += 2 + size
+    return [rtp.parse(packet) for packet in packets if not 64 <= packet[1] & 0x7F <= 95]
+
+
+def decoded(packets: list[rtp.RtpPacket]) -> int:
+    """How many pictures a decoder makes of the packets; none may fail."""
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    join, pictures, payloads = depacketizer("H264"), 0, []
+    for packet in packets:
+        payloads.append(packet.payload)
+        if packet.marker:
+            pictures += len(decoder.decode(av.Packet(join(payloads).data)))
+            payloads = []
+    return pictures + len(decoder.decode(None))
