@@ -43,6 +43,9 @@ def soak(load: Path, server: Peer, cell: Cell, settings: Settings) -> tuple[list
                 output = players.communicate(timeout=INTERVAL_S)[0]
             except subprocess.TimeoutExpired:
                 series.append((time.monotonic() - began, rss_bytes(server.pid)))
+                if series[-1][1] == 0:
+                    players.kill()
+                    raise RuntimeError(f"{server.name} died after {series[-1][0]:.0f} s:\n{server.log_tail()}")
         report: Report = json.loads(output)
         report["socket_drops"] = socket_drops(server.pid)
     return series, report

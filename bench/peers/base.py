@@ -67,6 +67,9 @@ class Peer(Protocol):
     def play_arguments(self) -> list[str]:
         """Arguments of `load play` that reach this server."""
 
+    def log_tail(self) -> str:
+        """The last lines the server wrote, to explain a failure."""
+
     def describe(self) -> str:
         """Version and settings that matter, for the report."""
 
@@ -74,6 +77,12 @@ class Peer(Protocol):
 def ahead() -> list[str]:
     """Prefix that lets a process run before ordinary ones, so that other work on the machine disturbs less."""
     return ["nice", "-n", "-15"] if os.geteuid() == 0 else []
+
+
+def _raise_autogroup(pid: int) -> None:
+    """Raise the scheduling group of this login session too: with autogroups, `nice` counts only inside one."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text("-15")
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -121,6 +130,7 @@ class Server:
                 env={**os.environ, **(environment or {})},
             )
         self.pid = self._process.pid
+        _raise_autogroup(self.pid)
         self._await(port)
 
     def stop(self) -> None:
@@ -137,7 +147,8 @@ class Server:
     def log_tail(self) -> str:
         """The last lines the server wrote."""
         lines = (self.directory / "log").read_text(errors="replace").splitlines()
-        return "\n".join(lines[-20:])
+        ended = self._process.poll() if self._process else None
+        return "\n".join([*lines[-20:], *([f"exit status {ended}"] if ended is not None else [])])
 
     def _await(self, port: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -177,6 +188,10 @@ class RemotePeer:
 
     def stop(self) -> None:
         """Leave it running: it is not ours."""
+
+    def log_tail(self) -> str:
+        """It writes elsewhere."""
+        return ""
 
     def profile(self, wanted: str) -> str:
         """Whatever is wanted."""

@@ -56,6 +56,10 @@ class EdgePeer:
         """End it."""
         self.server.stop()
 
+    def log_tail(self) -> str:
+        """Of its process."""
+        return self.server.log_tail()
+
     def profile(self, wanted: str) -> str:
         """Whatever is wanted."""
         return wanted

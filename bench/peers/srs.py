@@ -55,6 +55,10 @@ class SrsPeer:
         """End it."""
         self.server.stop()
 
+    def log_tail(self) -> str:
+        """Of its process."""
+        return self.server.log_tail()
+
     def profile(self, wanted: str) -> str:
         """SRS negotiates AES128_CM_SHA1_80 and nothing else."""
         return "cm80"

@@ -1,8 +1,10 @@
 """
-A small ICE agent: controlling, one socket, aggressive nomination (RFC 8445, RFC 7675).
+A small ICE agent: controlling, one socket per family (RFC 8445, RFC 7675).
 
 The edge is ICE-lite on one port, so this side gathers nothing it need not: it checks each remote
 candidate, takes the first that answers, and keeps asking so that consent and round trip are known.
+A lone candidate is nominated by the first check, which saves a round trip; of several only the one
+taken is nominated, because a full agent would otherwise choose for itself.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class IceLink:
         self._selected: tuple[socket.socket, Address] | None = None
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._pending: dict[bytes, tuple[float, socket.socket, Address]] = {}
+        self._nominating = False
+        self._nominated = False
         self._last_answer = 0.0
         self._refused_since: float | None = None
         self._consent: asyncio.Task[None] | None = None
@@ -98,6 +102,7 @@ class IceLink:
         targets = [t for t in map(self._target, candidates) if t is not None]
         if not targets:
             raise ClientError("the edge offers no UDP candidate that this host can use", retry=True)
+        self._nominating = len(targets) == 1
         checks = asyncio.create_task(self._check_all(targets))
         try:
             await asyncio.wait_for(asyncio.shield(self._connected), timeout_s)
@@ -151,31 +156,35 @@ class IceLink:
 
     async def _keep_consent(self) -> None:
         self._last_answer = time.monotonic()
-        while self._selected is not None:
-            # Spread as in RFC 7675, section 5.1, so that many clients do not ask in step.
-            await asyncio.sleep(CHECK_INTERVAL_S * random.uniform(0.8, 1.2))
-            if self._selected is None:
-                return
+        pause = 0.05
+        while (selected := self._selected) is not None:
             if time.monotonic() - self._last_answer > CONSENT_TIMEOUT_S:
                 self._lose(f"the edge has been silent for {CONSENT_TIMEOUT_S:g} s")
                 return
-            self._pending.clear()
-            self._check(*self._selected)
+            if self._nominated:
+                # Spread as in RFC 7675, section 5.1, so that many clients do not ask in step.
+                pause = CHECK_INTERVAL_S * random.uniform(0.8, 1.2)
+                self._pending.clear()
+            else:
+                pause = min(2 * pause, 0.5)
+            self._check(*selected)
+            await asyncio.sleep(pause)
 
     def _check(self, sock: socket.socket, address: Address) -> None:
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         request.attributes["USERNAME"] = f"{self._remote.ufrag}:{self.local.ufrag}"
         request.attributes["PRIORITY"] = (110 << 24) | (65535 << 8) | 255
         request.attributes["ICE-CONTROLLING"] = self._tie_breaker
-        request.attributes["USE-CANDIDATE"] = None
+        if self._nominating:
+            request.attributes["USE-CANDIDATE"] = None
         request.add_message_integrity(self._remote.pwd.encode())
         self._pending[request.transaction_id] = (time.monotonic(), sock, address)
         self._send(sock, bytes(request), address)
 
     def _send(self, sock: socket.socket, datagram: bytes, address: Address) -> None:
         try:
-            if self._selected is not None:
-                sock.send(datagram)
+            if self._selected is not None and self._selected[0] is sock:
+                sock.send(datagram)  # connected to the address selected
             else:
                 sock.sendto(datagram, address)
         except BlockingIOError:
@@ -183,7 +192,7 @@ class IceLink:
         except ConnectionRefusedError:
             self._note_refusal()
         except OSError as error:
-            if self._selected is not None:
+            if self._selected is not None and self._selected[0] is sock:
                 self._lose(f"cannot send: {error}")
 
     def _readable(self, sock: socket.socket) -> None:
@@ -226,11 +235,15 @@ class IceLink:
         self._refused_since = None
         self.rtt_s = self._last_answer - sent
         self.rtt_min_s = min(self.rtt_s, self.rtt_min_s or self.rtt_s)
-        if self._selected is None and not self._connected.done():
+        if self._selected is not None:
+            self._nominated = True
+        elif not self._connected.done():
             # Connected: the kernel filters strangers, and reports a port that nobody listens on.
             with contextlib.suppress(OSError):
                 sock.connect(address)
             self._selected = (sock, address)
+            self._nominated = self._nominating
+            self._nominating = True
             self._pending.clear()
             self._connected.set_result(None)
 

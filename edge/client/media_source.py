@@ -219,7 +219,7 @@ class _Run:
                 self._emit("video", data, at, key)
             return
         for frame in packet.decode():
-            if isinstance(frame, VideoFrame) and frame.pts is not None:
+            if frame.pts is not None:
                 self._encode_video(frame, cast(Fraction, frame.time_base))
 
     def _filtered(self, packet: Packet[Any]) -> Iterator[bytes]:
@@ -256,8 +256,8 @@ class _Run:
                 at = self._place(packet.pts, packet.time_base, packet.duration)
                 self._emit("audio", bytes(packet), at, key=True)
             return
-        for frame in packet.decode():
-            if isinstance(frame, AudioFrame) and frame.pts is not None:
+        for frame in cast(list[AudioFrame], packet.decode()):
+            if frame.pts is not None:
                 start = self._place(frame.pts, cast(Fraction, frame.time_base), 0)
                 for at, data in self._opus.encode(frame, start):
                     self._emit("audio", data, at, key=True)

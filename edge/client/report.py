@@ -114,35 +114,47 @@ def table(result: WatchResult) -> str:
         ("decoding", f"{r.frames_decoded} decoded, {r.decode_errors} errors"),
         (
             "freezes",
-            f"{r.freezes} ({r.freeze_ms:.0f} ms), longest gap {r.longest_gap_ms:.0f} ms,"
-            f" {r.frames_dropped} frames dropped",
+            (
+                f"{r.freezes} ({r.freeze_ms:.0f} ms), longest gap {r.longest_gap_ms:.0f} ms,"
+                f" {r.frames_dropped} frames dropped"
+            ),
         ),
         (
             "network",
-            f"rtt {_number(r.rtt_ms)} ms ({_number(r.rtt_min_ms)} to {_number(r.rtt_max_ms)}),"
-            f" jitter {_number(r.jitter_ms)} ms, {r.srtp_profile}",
+            (
+                f"rtt {_number(r.rtt_ms)} ms ({_number(r.rtt_min_ms)} to {_number(r.rtt_max_ms)}),"
+                f" jitter {_number(r.jitter_ms)} ms, {r.srtp_profile}"
+            ),
         ),
         (
             "loss",
-            f"{r.loss_before_percent:.2f} % before repair, {r.loss_after_percent:.2f} % after"
-            f" ({r.packets_missed} missed, {r.packets_lost} lost of {r.packets})",
+            (
+                f"{r.loss_before_percent:.2f} % before repair, {r.loss_after_percent:.2f} % after"
+                f" ({r.packets_missed} missed, {r.packets_lost} lost of {r.packets})"
+            ),
         ),
         (
             "repair",
-            f"{r.nacks} NACKs, {r.retransmissions} RTX packets, {r.key_requests} key frames asked"
-            f" of {r.key_frames}",
+            (
+                f"{r.nacks} NACKs, {r.retransmissions} RTX packets, {r.key_requests} key frames asked"
+                f" of {r.key_frames}"
+            ),
         ),
         ("rates", f"video {r.video_kbps:.0f} kbit/s, audio {r.audio_kbps:.0f} kbit/s"),
         (
             "audio",
-            f"{r.audio_packets} packets, {r.audio_lost} lost,"
-            f" jitter {_number(r.audio_jitter_ms)} ms",
+            (
+                f"{r.audio_packets} packets, {r.audio_lost} lost,"
+                f" jitter {_number(r.audio_jitter_ms)} ms"
+            ),
         ),
         ("delay", _delay(r)),
         (
             "data channel",
-            f"open in {_number(r.data_channel_open_ms)} ms,"
-            f" round trip {_number(r.data_channel_rtt_ms)} ms",
+            (
+                f"open in {_number(r.data_channel_open_ms)} ms,"
+                f" round trip {_number(r.data_channel_rtt_ms)} ms"
+            ),
         ),
     ]
     hidden = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -60,7 +61,7 @@ class Signalling:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s))
 
-    async def __aenter__(self) -> Signalling:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

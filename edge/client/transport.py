@@ -91,10 +91,17 @@ class Transport:
         parameters = RTCDtlsParameters(
             fingerprints=[RTCDtlsFingerprint(algorithm=a, value=v) for a, v in answer.fingerprints]
         )
-        try:
-            await asyncio.wait_for(self._dtls.start(parameters), CONNECT_TIMEOUT_S)
-        except TimeoutError:
-            raise ClientError("the DTLS handshake did not finish", retry=True) from None
+        handshake = asyncio.create_task(self._dtls.start(parameters))
+        await asyncio.wait(
+            (handshake, self.lost),
+            timeout=CONNECT_TIMEOUT_S,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not handshake.done():
+            handshake.cancel()
+            reason = self.lost.result() if self.lost.done() else "no answer in time"
+            raise ClientError(f"the DTLS handshake did not finish: {reason}", retry=True)
+        handshake.result()
         if self._dtls.state != "connected":
             raise ClientError(
                 "the DTLS handshake failed (certificate does not match the answer?)", retry=True

@@ -1,12 +1,11 @@
-"""Feeds the machines of sessions and streams, performs their effects, keeps one timer per machine.
+"""Feeds the machines of sessions, performs their effects, keeps one timer per machine.
 
-This is the hub: it owns sessions and streams and connects them to the data plane and to DTLS. What
-happens when is decided in `signaling.session` and `sfu.stream`; one line per transition is logged.
+This is the hub: it connects sessions and streams to the data plane and to DTLS. What happens when
+is decided in `signaling.session` and `sfu.stream`; one line per transition is logged.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import Counter, OrderedDict
@@ -16,22 +15,19 @@ import structlog
 
 from edge.config import EdgeConfig
 from edge.errors import ErrorCode, PeerError
-from edge.model import Handle, IceCredentials, Layer, Role, SessionId, StreamId
-from edge.server.announce import announced_addresses, candidates
+from edge.model import Handle, Layer, Role, SessionId, StreamId
 from edge.server.engine import Engine
 from edge.server.events import Notice, Watcher
+from edge.server.opening import Opener, fresh_credentials, fresh_etag, node_full
 from edge.server.records import Counters, LiveStream, Patched, SessionRecord
-from edge.server.transport import Certificate, Channel, Transport, TransportSpec
+from edge.server.streams import Streams
+from edge.server.timer import Timer
+from edge.server.transport import Certificate, Channel
 from edge.sfu import stream as sfu
 from edge.signaling import session as signaling
 from edge.signaling.fragment import Fragment, write_fragment
 from edge.signaling.grant import Grant
-from edge.signaling.negotiate import (
-    LocalTransport,
-    Offer,
-    answer_publisher,
-    answer_subscriber,
-)
+from edge.signaling.negotiate import Offer
 
 MessageHook = Callable[[SessionRecord, Channel, "str | bytes"], bool]
 """Takes a data-channel message; False when nobody wanted it."""
@@ -39,37 +35,30 @@ MessageHook = Callable[[SessionRecord, Channel, "str | bytes"], bool]
 ENDED_REMEMBERED = 1024
 """Closed sessions whose reason is still told to a peer that asks."""
 
-REMEASURE_S = 2.0
-"""After a change of layers, when their bit rates are meaningful."""
-
 log = structlog.get_logger()
 
 
 class Driver:
-    """Owns every session and stream of this node."""
+    """Owns every session of this node, and through `Streams` every stream."""
 
     def __init__(self, config: EdgeConfig, engine: Engine, certificate: Certificate) -> None:
         self._config = config
         self._engine = engine
-        self._certificate = certificate
-        self._addresses = announced_addresses(config.announce, config.data_plane)
+        self._opener = Opener(config, engine, certificate)
+        self._streams = Streams(config, engine, self)
         self._sessions: dict[SessionId, SessionRecord] = {}
         self._handles: dict[Handle, SessionRecord] = {}
-        self._streams: dict[StreamId, LiveStream] = {}
-        self._numbers: dict[int, LiveStream] = {}
         self._ended: OrderedDict[SessionId, tuple[signaling.CloseReason, str]] = OrderedDict()
-        self._next_number = 1
-        self._changed = asyncio.Event()
         self.counters = Counters()
-        self.on_message: MessageHook = _ignore_message
-        self.on_stopped_worker: Callable[[int, str], None] = _ignore_stop
+        self.on_message: MessageHook = lambda _record, _channel, _data: False
+        self.on_stopped_worker: Callable[[int, str], None] = lambda _worker, _reason: None
 
     # What is there
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Addresses announced in candidates."""
-        return self._addresses
+        return self._opener.addresses
 
     @property
     def sessions(self) -> tuple[SessionRecord, ...]:
@@ -79,7 +68,7 @@ class Driver:
     @property
     def streams(self) -> tuple[LiveStream, ...]:
         """Every stream that is known, with or without publisher."""
-        return tuple(self._streams.values())
+        return self._streams.all
 
     def session(self, stream: str, session: str, role: Role) -> SessionRecord:
         """The session of a resource URL. Raises PeerError `session_not_found`."""
@@ -87,10 +76,6 @@ class Driver:
         if record is None or record.stream.name != stream or record.role is not role:
             raise self._session_not_found(session)
         return record
-
-    def stream(self, name: StreamId) -> LiveStream | None:
-        """The stream of this name, if it is known."""
-        return self._streams.get(name)
 
     def counts(self) -> Counter[tuple[Role, bool]]:
         """Sessions by role and whether they are connected."""
@@ -103,31 +88,15 @@ class Driver:
 
     async def wait_for_publisher(self, name: StreamId, timeout_s: float) -> LiveStream:
         """The stream once it has a publisher. Raises PeerError `stream_not_found` after the timeout."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            stream = self._streams.get(name)
-            if stream is not None and stream.machine.publisher is not None:
-                return stream
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise self._stream_not_found(name)
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                raise self._stream_not_found(name) from None
+        return await self._streams.wait_for_publisher(name, timeout_s)
 
     def publish(self, name: StreamId, offer: Offer, grant: Grant, trace_id: str) -> SessionRecord:
         """Answer a studio's offer. Raises PeerError."""
-        stream = self._streams.get(name)
-        if stream is not None and stream.machine.blocks(may_take_over=grant.may_take_over):
-            raise PeerError(
-                ErrorCode.STREAM_CONFLICT,
-                f"the stream {name} has a publisher; its token would need take_over",
-                {"Retry-After": str(self._config.streams.retry_after_s)},
-            )
+        known = self._streams.named(name)
+        if known is not None and known.machine.blocks(may_take_over=grant.may_take_over):
+            raise self._streams.conflict(name)
         self._admit()
-        if stream is None:
-            stream = self._open_stream(name)
+        stream = self._streams.open(name)
         return self._open_session(stream, Role.PUBLISHER, offer, grant, trace_id)
 
     def subscribe(
@@ -143,73 +112,57 @@ class Driver:
             if_match=if_match,
             ufrag=fragment.ufrag,
             pwd=fragment.pwd,
-            fresh=_credentials(),
-            fresh_etag=secrets.token_hex(8),
+            fresh=fresh_credentials(),
+            fresh_etag=fresh_etag(),
         )
-        effects = self._feed(record, event)
-        for effect in effects:
-            match effect:
-                case signaling.Refuse(code=code, detail=detail):
-                    raise PeerError(code, detail)
-                case signaling.RestartIce(local=local, etag=etag):
-                    body = write_fragment(
-                        local,
-                        record.candidates,
-                        mid=fragment.mid or "0",
-                        media=fragment.media,
-                    )
-                    return Patched(etag=etag, body=body)
-                case signaling.AcceptCandidates(etag=etag):
-                    return Patched(etag=etag, body=None)
-        raise AssertionError("a PATCH is always answered")
+        (effect,) = self.feed(record, event)
+        match effect:
+            case signaling.Refuse(code=code, detail=detail):
+                raise PeerError(code, detail)
+            case signaling.RestartIce(local=local, etag=etag):
+                mid, media = fragment.mid or "0", fragment.media
+                body = write_fragment(local, record.candidates, mid=mid, media=media)
+                return Patched(etag=etag, body=body)
+            case signaling.AcceptCandidates(etag=etag):
+                return Patched(etag=etag, body=None)
+        raise AssertionError(f"no answer to a PATCH: {effect}")
 
     def delete(self, record: SessionRecord) -> None:
         """End a session at its peer's wish."""
-        self._feed(record, signaling.DeleteReceived())
-
-    def evict(self, record: SessionRecord, reason: signaling.CloseReason) -> None:
-        """End a session at our wish."""
-        self._feed(record, signaling.Evicted(reason=reason))
+        self.feed(record, signaling.DeleteReceived())
 
     def set_tier(self, name: StreamId | None, tier: int) -> None:
         """Set the degradation tier of one stream or of all. Raises PeerError `stream_not_found`."""
-        if name is None:
-            self._engine.set_tier(None, tier)
-            for stream in self._streams.values():
-                stream.tier = tier
-            return
-        found = self._streams.get(name)
-        if found is None:
-            raise self._stream_not_found(name)
-        found.tier = tier
-        self._engine.set_tier(found.number, tier)
+        self._streams.set_tier(name, tier)
 
     def refresh_layers(self) -> None:
-        """Take bit and frame rates of all layers from the data plane's statistics."""
-        if not self._streams:
-            return
-        try:
-            stats = self._engine.stats()
-        except ValueError:
-            return
-        for stream in self._streams.values():
-            layers = stats.video_layers(stream.number)
-            if layers and stream.machine.publisher is not None:
-                self._feed_stream(stream, sfu.LayersMeasured(layers=layers, fmtp=""))
+        """Take bit and frame rates of all layers as they are now."""
+        self._streams.refresh_layers()
 
     def announce_reconnect(self) -> None:
         """Tell every player to join again elsewhere (WHEP draft, event `reconnect`)."""
-        for stream in self._streams.values():
-            stream.announce(Notice.RECONNECT)
+        self._streams.announce(Notice.RECONNECT)
 
     def close(self) -> None:
         """End every session, with a goodbye each."""
-        for record in tuple(self._sessions.values()):
-            self.evict(record, signaling.CloseReason.SHUT_DOWN)
-        for stream in self._streams.values():
-            stream.disarm()
-        self._streams.clear()
-        self._numbers.clear()
+        for session in tuple(self._sessions):
+            self.end(session, signaling.CloseReason.SHUT_DOWN)
+        self._streams.close()
+
+    # What streams ask for
+
+    def adopt(self, session: SessionId) -> None:
+        """Make a session the publisher of its stream."""
+        record = self._sessions[session]
+        self._engine.add_publisher(
+            record.worker_handle, record.stream.number, record.publisher_spec
+        )
+
+    def end(self, session: SessionId, reason: signaling.CloseReason) -> None:
+        """End a session at our wish."""
+        record = self._sessions.get(session)
+        if record is not None:
+            self.feed(record, signaling.Evicted(reason=reason))
 
     # What the data plane says
 
@@ -224,29 +177,26 @@ class Driver:
         record = self._handles.get(handle)
         if record is not None:
             record.path = (address, protocol)
-            self._feed(record, signaling.PathSelected(address=address, protocol=protocol))
+            self.feed(record, signaling.PathSelected(address=address, protocol=protocol))
 
     def on_consent_lapsed(self, handle: Handle) -> None:
         """The peer is silent."""
         record = self._handles.get(handle)
         if record is not None:
-            self._feed(record, signaling.ConsentLapsed())
+            self.feed(record, signaling.ConsentLapsed())
 
     def on_media(self, stream: int, handle: Handle, flowing: bool) -> None:
         """Media of a publisher started or stopped; what a former publisher did is past."""
         record = self._handles.get(handle)
-        live = self._numbers.get(stream)
+        live = self._streams.numbered(stream)
         if live is not None and record is not None and live.machine.publisher == record.id:
-            event = sfu.MediaStarted() if flowing else sfu.MediaStopped()
-            self._feed_stream(live, event)
+            self._streams.feed(live, sfu.MediaStarted() if flowing else sfu.MediaStopped())
 
     def on_layers(self, stream: int, layers: tuple[Layer, ...], fmtp: str) -> None:
         """The video's layers were measured anew."""
-        live = self._numbers.get(stream)
+        live = self._streams.numbered(stream)
         if live is not None:
-            self._feed_stream(live, sfu.LayersMeasured(layers=layers, fmtp=fmtp))
-            # A new layer has no bit rate yet; once it has one, it is told again.
-            _at(time.monotonic() + REMEASURE_S, self.refresh_layers)
+            self._streams.measure(live, sfu.LayersMeasured(layers=layers, fmtp=fmtp))
 
     def on_first_frame(self, handle: Handle, seconds: float) -> None:
         """A player was sent its first whole key frame."""
@@ -270,10 +220,22 @@ class Driver:
 
     # Sessions
 
+    def feed(self, record: SessionRecord, event: signaling.Event) -> list[signaling.Effect]:
+        """Give a session's machine an event, do what it says, and say what that was."""
+        before = record.machine.state
+        effects = record.machine.handle(event, time.monotonic())
+        after = record.machine.state
+        if after is not before:
+            record.log.info("session_moved", to=after.name.lower(), by=type(event).__name__)
+        for effect in effects:
+            self._perform(record, effect)
+        record.timer.set(record.machine.deadline)
+        return effects
+
     def _admit(self) -> None:
-        limits = self._config.limits
-        if len(self._sessions) >= limits.max_sessions:
-            raise self._node_full(f"all {limits.max_sessions} sessions are taken")
+        limit = self._config.limits.max_sessions
+        if len(self._sessions) >= limit:
+            raise node_full(self._config, f"all {limit} sessions are taken")
 
     def _open_session(
         self, stream: LiveStream, role: Role, offer: Offer, grant: Grant, trace_id: str
@@ -293,88 +255,25 @@ class Driver:
             ),
             log=log.bind(stream=stream.name, session=session[:8], role=role, trace_id=trace_id),
         )
+        record.timer = Timer(lambda: self._ring(record))
         self._sessions[session] = record
         stream.pending += 1
         try:
-            self._feed(record, signaling.OfferReceived())
+            self.feed(record, signaling.OfferReceived())
         except BaseException:
-            self._feed(record, signaling.OfferRefused())
+            self.feed(record, signaling.OfferRefused())
             raise
         return record
 
-    def _open_transport(self, record: SessionRecord) -> None:
-        """Choose a worker, negotiate, and open the session there."""
-        worker = self._engine.choose_worker()
-        local = _credentials()
-        port = self._engine.ports[worker]
-        record.candidates = candidates(
-            self._addresses,
-            self._config.announce.port_map.get(port, port),
-            tcp=self._config.data_plane.tcp,
-        )
-        self._negotiate(record, local)
-        remote = record.negotiated.remote
-        channel = record.negotiated.data_channel
-        try:
-            record.handle = self._engine.open_session(worker, local, remote.ice)
-        except (RuntimeError, ValueError) as error:
-            raise self._node_full(str(error)) from error
-        self._handles[record.handle] = record
-        spec = TransportSpec(
-            dtls_client=remote.setup == "active",
-            fingerprints=remote.fingerprints,
-            sctp_port=channel.sctp_port if channel else None,
-            max_message_size=channel.max_message_size if channel else 0,
-        )
-        record.transport = Transport(self._certificate, spec, SessionOwner(self, record))
-        self._feed(
-            record,
-            signaling.TransportOpened(
-                answer=record.negotiated.answer, etag=secrets.token_hex(8), remote=remote.ice
-            ),
-        )
-
-    def _negotiate(self, record: SessionRecord, ice: IceCredentials) -> None:
-        local = LocalTransport(
-            ice=ice,
-            fingerprints=tuple(self._certificate.fingerprints),
-            candidates=record.candidates,
-        )
-        number = secrets.randbits(62)
-        if record.role is Role.PUBLISHER:
-            record.negotiated = answer_publisher(
-                record.offer,
-                local,
-                session_number=number,
-                keep_codecs=record.stream.machine.codecs,
-                preference=(*self._config.codecs.video, "opus"),
-            )
-        else:
-            record.negotiated = answer_subscriber(
-                record.offer,
-                local,
-                session_number=number,
-                stream=record.stream.machine.tracks,
-                ssrcs=_ssrcs(4),
-                cname=secrets.token_hex(8),
-                playout_delay_ms=self._config.streams.playout_delay_ms,
-            )
-
-    def _feed(self, record: SessionRecord, event: signaling.Event) -> list[signaling.Effect]:
-        before = record.machine.state
-        effects = record.machine.handle(event, time.monotonic())
-        after = record.machine.state
-        if after is not before:
-            record.log.info("session_moved", to=after.name.lower(), by=type(event).__name__)
-        for effect in effects:
-            self._perform(record, effect)
-        self._rearm(record)
-        return effects
+    def _ring(self, record: SessionRecord) -> None:
+        self.feed(record, signaling.DeadlineReached())
 
     def _perform(self, record: SessionRecord, effect: signaling.Effect) -> None:
         match effect:
             case signaling.OpenTransport():
-                self._open_transport(record)
+                opened = self._opener.open(record, SessionOwner(self, record))
+                self._handles[record.worker_handle] = record
+                self.feed(record, opened)
             case signaling.SendAnswer(etag=etag):
                 record.etag = etag
             case signaling.StartTransport() if record.transport is not None:
@@ -382,35 +281,27 @@ class Driver:
             case signaling.AddPublisher():
                 event = sfu.PublisherConnected(
                     session=record.id,
-                    tracks=record.negotiated.tracks,
+                    tracks=record.tracks,
                     may_take_over=record.grant.may_take_over,
                 )
-                self._feed_stream(record.stream, event)
+                self._streams.feed(record.stream, event)
             case signaling.AddSubscriber():
                 self._engine.add_subscriber(
                     record.worker_handle, record.stream.number, record.subscriber_spec
                 )
-                self._feed_stream(record.stream, sfu.SubscriberJoined(session=record.id))
+                self._streams.feed(record.stream, sfu.SubscriberJoined(session=record.id))
             case signaling.RestartIce(local=local, remote=remote):
                 self._engine.restart_ice(record.worker_handle, local, remote)
             case signaling.CloseTransport(reason=reason, detail=detail):
                 self._close(record, reason, detail)
 
     def _close(self, record: SessionRecord, reason: signaling.CloseReason, detail: str) -> None:
-        if self._sessions.pop(record.id, None) is None:
-            return
-        record.disarm()
-        record.log.info(
-            "session_closed",
-            reason=reason,
-            lasted_s=round(time.monotonic() - record.opened_at, 3),
-            path=record.path,
-            **({"detail": detail} if detail else {}),
-        )
+        del self._sessions[record.id]
+        lasted_s = round(time.monotonic() - record.opened_at, 3)
+        why = {"detail": detail} if detail else {}
+        record.log.info("session_closed", reason=reason, lasted_s=lasted_s, path=record.path, **why)
         self.counters.closed[record.role, reason] += 1
-        self._ended[record.id] = (reason, detail)
-        if len(self._ended) > ENDED_REMEMBERED:
-            self._ended.popitem(last=False)
+        self._remember(record.id, reason, detail)
         for watcher in tuple(record.watchers.values()):
             watcher.close()
         if record.transport is not None:
@@ -419,112 +310,17 @@ class Driver:
         if record.handle is not None:
             self._handles.pop(record.handle, None)
             self._engine.remove(record.handle)
-        record.stream.pending -= 1
         left: sfu.Event
         if record.role is Role.PUBLISHER:
             left = sfu.PublisherLeft(session=record.id)
         else:
             left = sfu.SubscriberLeft(session=record.id)
-        self._feed_stream(record.stream, left)
-        self._drop_if_unused(record.stream)
+        self._streams.leave(record.stream, left)
 
-    def _rearm(self, record: SessionRecord) -> None:
-        deadline = record.machine.deadline
-        if deadline == record.deadline:
-            return
-        record.disarm()
-        if deadline is not None:
-            record.deadline = deadline
-            record.timer = _at(deadline, lambda: self._ring(record))
-
-    def _ring(self, record: SessionRecord) -> None:
-        record.timer = record.deadline = None
-        self._feed(record, signaling.DeadlineReached())
-
-    # Streams
-
-    def _open_stream(self, name: StreamId) -> LiveStream:
-        if len(self._streams) >= self._config.limits.max_streams:
-            raise self._node_full(f"all {self._config.limits.max_streams} streams are taken")
-        grace = self._config.streams.reconnect_grace_s
-        stream = LiveStream(
-            name=name,
-            number=self._next_number,
-            machine=sfu.Stream(grace_s=grace, now=time.monotonic()),
-        )
-        self._next_number += 1
-        self._streams[name] = self._numbers[stream.number] = stream
-        self._rearm_stream(stream)
-        return stream
-
-    def _feed_stream(self, stream: LiveStream, event: sfu.Event) -> None:
-        before = stream.machine.state
-        effects = stream.machine.handle(event, time.monotonic())
-        after = stream.machine.state
-        if after is not before:
-            log.info(
-                "stream_moved", stream=stream.name, to=after.name.lower(), by=type(event).__name__
-            )
-        for effect in effects:
-            self._perform_stream(stream, effect)
-        self._rearm_stream(stream)
-
-    def _perform_stream(self, stream: LiveStream, effect: sfu.Effect) -> None:
-        match effect:
-            case sfu.AdoptPublisher(session=session):
-                record = self._sessions[session]
-                self._engine.add_publisher(
-                    record.worker_handle, stream.number, record.publisher_spec
-                )
-                self._changed.set()
-                self._changed.clear()
-            case sfu.EndSession(session=session, why=why):
-                ended = self._sessions.get(session)
-                if ended is not None:
-                    self.evict(ended, signaling.CloseReason(why))
-            case sfu.Announce(event=event):
-                stream.announce(Notice(event))
-            case sfu.ForgetStream():
-                stream.forgotten = True
-                self._drop_if_unused(stream)
-
-    def _drop_if_unused(self, stream: LiveStream) -> None:
-        """Forget a stream whose grace is over, or that never got a publisher."""
-        never_used = not stream.machine.tracks
-        if stream.pending or not (stream.forgotten or never_used):
-            return
-        if self._streams.pop(stream.name, None) is not None:
-            stream.disarm()
-            del self._numbers[stream.number]
-            self._engine.remove_stream(stream.number)
-            log.info("stream_forgotten", stream=stream.name)
-
-    def _rearm_stream(self, stream: LiveStream) -> None:
-        deadline = stream.machine.deadline
-        if deadline == stream.deadline:
-            return
-        stream.disarm()
-        if deadline is not None and stream.name in self._streams:
-            stream.deadline = deadline
-            stream.timer = _at(deadline, lambda: self._ring_stream(stream))
-
-    def _ring_stream(self, stream: LiveStream) -> None:
-        stream.timer = stream.deadline = None
-        self._feed_stream(stream, sfu.DeadlineReached())
-
-    # Refusals
-
-    def _node_full(self, detail: str) -> PeerError:
-        return PeerError(
-            ErrorCode.NODE_FULL, detail, {"Retry-After": str(self._config.limits.retry_after_s)}
-        )
-
-    def _stream_not_found(self, name: StreamId) -> PeerError:
-        return PeerError(
-            ErrorCode.STREAM_NOT_FOUND,
-            f"the stream {name} has no publisher",
-            {"Retry-After": str(self._config.streams.retry_after_s)},
-        )
+    def _remember(self, session: SessionId, reason: signaling.CloseReason, detail: str) -> None:
+        self._ended[session] = (reason, detail)
+        if len(self._ended) > ENDED_REMEMBERED:
+            self._ended.popitem(last=False)
 
     def _session_not_found(self, session: str) -> PeerError:
         """404, with the reason while it is remembered: it may name a remedy."""
@@ -532,11 +328,8 @@ class Driver:
         if end is None:
             return PeerError(ErrorCode.SESSION_NOT_FOUND, "there is no such session")
         reason, detail = end
-        return PeerError(
-            ErrorCode.SESSION_NOT_FOUND,
-            f"the session has ended: {detail or reason}",
-            reason=reason,
-        )
+        text = f"the session has ended: {detail or reason}"
+        return PeerError(ErrorCode.SESSION_NOT_FOUND, text, reason=reason)
 
     # What transports say, through SessionOwner
 
@@ -545,10 +338,6 @@ class Driver:
     ) -> None:
         """DTLS agreed on SRTP keys."""
         self._engine.set_keys(record.worker_handle, profile, local, remote)
-
-    def feed(self, record: SessionRecord, event: signaling.Event) -> None:
-        """Something happened to a session's transport."""
-        self._feed(record, event)
 
     def send(self, record: SessionRecord, datagram: bytes) -> None:
         """A transport wants a datagram sent."""
@@ -604,28 +393,3 @@ class SessionOwner:
     def on_message(self, channel: Channel, data: str | bytes) -> None:
         """A message came."""
         self._driver.message_received(self._record, channel, data)
-
-
-def _credentials() -> IceCredentials:
-    """RFC 8839, section 5.4 wants 24 and 128 bits of randomness; these have 48 and 144."""
-    return IceCredentials(ufrag=secrets.token_hex(6), pwd=secrets.token_hex(18))
-
-
-def _ssrcs(count: int) -> tuple[int, ...]:
-    numbers: set[int] = set()
-    while len(numbers) < count:
-        numbers.add(1 + secrets.randbelow(0xFFFF_FFFE))
-    return tuple(numbers)
-
-
-def _at(deadline: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-    loop = asyncio.get_running_loop()
-    return loop.call_later(max(0.0, deadline - time.monotonic()), call)
-
-
-def _ignore_message(_record: SessionRecord, _channel: Channel, _data: str | bytes) -> bool:
-    return False
-
-
-def _ignore_stop(_worker: int, _reason: str) -> None:
-    return None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.model import Handle, PublisherSpec, Role, SessionId, StreamId, SubscriberSpec
+from edge.model import Handle, PublisherSpec, Role, SessionId, StreamId, StreamTrack, SubscriberSpec
 from edge.server.events import Feed, Notice, Watcher
+from edge.server.timer import Timer
 from edge.server.transport import Transport
 from edge.sfu.stream import Stream
 from edge.signaling.grant import Grant
-from edge.signaling.negotiate import Candidate, Negotiated, Offer
+from edge.signaling.negotiate import Candidate, Offer
 from edge.signaling.session import CloseReason, Session
 
 JOIN_BUCKETS_S = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -66,19 +66,12 @@ class LiveStream:
     forgotten: bool = False
     """Its grace is over: it goes with its last session."""
     watchers: set[Watcher] = field(default_factory=set)
-    timer: asyncio.TimerHandle | None = None
-    deadline: float | None = None
+    timer: Timer = field(default_factory=lambda: Timer(lambda: None))
 
     def announce(self, notice: Notice) -> None:
         """Tell everybody who listens."""
         for watcher in tuple(self.watchers):
             watcher.tell(notice, self.machine)
-
-    def disarm(self) -> None:
-        """Stop the timer."""
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.deadline = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -89,7 +82,8 @@ class SessionRecord:
     role: Role
     stream: LiveStream
     grant: Grant
-    offer: Offer
+    offer: Offer | None
+    """Until it is answered."""
     opened_at: float
     """Monotonic seconds at the POST."""
     machine: Session
@@ -106,31 +100,27 @@ class SessionRecord:
     """Who listens on behalf of this session, by an id."""
     feeds: dict[str, Feed] = field(default_factory=dict)
     """Those of them that are read over HTTP."""
-    timer: asyncio.TimerHandle | None = None
-    deadline: float | None = None
-    _negotiated: Negotiated[Any] | None = None
-
-    @property
-    def negotiated(self) -> Negotiated[Any]:
-        """The answer and what follows from it, once there is one."""
-        assert self._negotiated is not None
-        return self._negotiated
-
-    @negotiated.setter
-    def negotiated(self, value: Negotiated[Any]) -> None:
-        self._negotiated = value
+    timer: Timer = field(default_factory=lambda: Timer(lambda: None))
+    spec: PublisherSpec | SubscriberSpec | None = None
+    """What the data plane needs, once there is an answer."""
+    tracks: tuple[StreamTrack, ...] = ()
+    """Publisher: what the stream carries."""
+    video_line: int = 0
+    """Index of the video's m-line in the answer; events and layers are named by it."""
+    answer: str = ""
+    """The answer until it is sent."""
 
     @property
     def publisher_spec(self) -> PublisherSpec:
         """For the data plane."""
-        assert isinstance(self.negotiated.spec, PublisherSpec)
-        return self.negotiated.spec
+        assert isinstance(self.spec, PublisherSpec)
+        return self.spec
 
     @property
     def subscriber_spec(self) -> SubscriberSpec:
         """For the data plane."""
-        assert isinstance(self.negotiated.spec, SubscriberSpec)
-        return self.negotiated.spec
+        assert isinstance(self.spec, SubscriberSpec)
+        return self.spec
 
     @property
     def worker_handle(self) -> Handle:
@@ -138,11 +128,10 @@ class SessionRecord:
         assert self.handle is not None
         return self.handle
 
-    @property
-    def video_line(self) -> int:
-        """Index of the video's m-line in the answer; events and layers are named by it."""
-        lines = [line for line in self.negotiated.answer.splitlines() if line.startswith("m=")]
-        return next((index for index, line in enumerate(lines) if line.startswith("m=video")), 0)
+    def take_answer(self) -> str:
+        """The answer, to be sent now. A player keeps neither its texts nor the parsed offer."""
+        answer, self.answer = self.answer, ""
+        return answer
 
     def watch(self, name: str, watcher: Watcher, closed: Callable[[], None] = lambda: None) -> None:
         """Let a watcher hear the stream's events until it or the session closes."""
@@ -156,9 +145,3 @@ class SessionRecord:
         self.watchers[name] = watcher
         self.stream.watchers.add(watcher)
         watcher.greet(self.stream.machine)
-
-    def disarm(self) -> None:
-        """Stop the timer."""
-        if self.timer is not None:
-            self.timer.cancel()
-        self.timer = self.deadline = None

@@ -94,7 +94,7 @@ def created(request: web.Request, record: SessionRecord, links: list[str]) -> we
     )
     for link in (*links, *ice_links(request.app[GATEWAY].config.ice_servers)):
         headers.add("Link", link)
-    return typed(201, SDP, record.negotiated.answer, headers)
+    return typed(201, SDP, record.take_answer(), headers)
 
 
 def typed(status: int, content_type: str, text: str, headers: Mapping[str, str]) -> web.Response:

@@ -26,11 +26,10 @@ from aiortc.rtcdtlstransport import (
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from OpenSSL import SSL
 
+from edge.server.dtls_records import MTU, datagrams, explain
+
 PROFILES = (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80)
 """SRTP profiles in order of what they cost the data plane per packet."""
-
-MTU = 1200
-"""Largest DTLS datagram: fits every path that WebRTC media fits (RFC 8831, section 5)."""
 
 MIN_RECORD = 2
 """Shorter datagrams cannot hold a record; OpenSSL's memory BIO takes an empty one for an error."""
@@ -53,15 +52,6 @@ SSL_MODE_RELEASE_BUFFERS = 0x10
 HELLO_REPEATS_S = (0.05, 0.1, 0.2, 0.4)
 """When a client's first flight is sent again. OpenSSL waits 1 s, but a peer that opens its DTLS only
 after its own ICE check (FFmpeg's muxer) misses the first hello, and a round trip is far shorter."""
-
-_CURVES = {
-    bytes.fromhex("06052b81040021"): "secp224r1",
-    bytes.fromhex("06052b81040023"): "secp521r1",
-    bytes.fromhex("06052b8104000a"): "secp256k1",
-    bytes.fromhex("06082a8648ce3d030101"): "secp192r1",
-    bytes.fromhex("06092b2403030208010107"): "brainpoolP256r1",
-}
-"""Elliptic curves that OpenSSL refuses in TLS, by the DER of their object identifier."""
 
 
 class Owner(Protocol):
@@ -251,7 +241,6 @@ class _Dtls(RTCDtlsTransport):
         assert self._ssl is not None
         return self._ssl
 
-    @property
     def failed(self) -> bool:
         """Whether a step of the handshake has set the state to FAILED."""
         return self._state is State.FAILED
@@ -318,7 +307,7 @@ class _Dtls(RTCDtlsTransport):
             return
         except SSL.Error as error:
             self._flush()
-            self._fail(_explain(error, self._seen))
+            self._fail(explain(_reasons(error), self._seen))
             return
         self.encrypted = True
         self._flush()
@@ -327,11 +316,11 @@ class _Dtls(RTCDtlsTransport):
     def _finish(self) -> None:
         """Check the peer, hand down keys, and say that we are connected."""
         self._validate_peer_identity(self._remote)
-        if self.failed:
+        if self.failed():
             self._fail("the certificate does not match the fingerprint in the offer")
             return
         self._setup_srtp()
-        if self.failed:
+        if self.failed():
             self._fail("no SRTP profile in common")
             return
         self._set_state(State.CONNECTED)
@@ -422,7 +411,7 @@ class _Dtls(RTCDtlsTransport):
         try:
             self.tls.DTLSv1_handle_timeout()
         except SSL.Error as error:
-            self._fail(_explain(error, self._seen))
+            self._fail(explain(_reasons(error), self._seen))
             return
         self._flush()
         self._arm_timer()
@@ -433,46 +422,6 @@ class _Dtls(RTCDtlsTransport):
             self._timer = None
 
 
-def datagrams(records: bytes) -> list[bytes]:
-    """Split a run of DTLS records into datagrams of whole records, `MTU` bytes at most."""
-    out: list[bytes] = []
-    start = end = 0
-    while end < len(records):
-        size = _record_size(records, end)
-        if end > start and end + size - start > MTU:
-            out.append(records[start:end])
-            start = end
-        end += size
-    if start < len(records):
-        out.append(records[start:])
-    return out
-
-
-def _record_size(records: bytes, at: int) -> int:
-    """Length of the record at a position, header included; the rest if it cannot be told."""
-    first = records[at]
-    if first & 0xE0 == 0x20:
-        # DTLS 1.3 unified header (RFC 9147, section 4): S = 0x08, L = 0x04.
-        header = 1 + (2 if first & 0x08 else 1) + (2 if first & 0x04 else 0)
-        if not first & 0x04:
-            return len(records) - at
-        return header + int.from_bytes(records[at + header - 2 : at + header], "big")
-    return 13 + int.from_bytes(records[at + 11 : at + 13], "big")
-
-
-def _explain(error: SSL.Error, seen: list[bytes]) -> str:
-    """What went wrong in the handshake, with the curve and the remedy where that is it."""
-    reasons = [part[-1] for part in (error.args[0] if error.args else []) if part[-1]]
-    reason = ", ".join(reasons) or "DTLS handshake failed"
-    curve = next((name for oid, name in _CURVES.items() if any(oid in data for data in seen)), None)
-    if curve is None:
-        return reason
-    return (
-        f"{reason}: the peer's certificate is on the curve {curve}, which TLS no longer allows; "
-        "give the sender a P-256 certificate (FFmpeg: -cert_file and -key_file)"
-    )
-
-
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run to its end a coroutine that never waits: all that it awaits is our synchronous send."""
     try:
@@ -481,3 +430,7 @@ def _run(coroutine: Coroutine[Any, Any, None]) -> None:
         return
     coroutine.close()
     raise RuntimeError("aiortc waited where it must not")
+
+
+def _reasons(error: SSL.Error) -> list[str]:
+    return [part[-1] for part in (error.args[0] if error.args else []) if part[-1]]

@@ -37,6 +37,7 @@ class Edge:
     """`edge serve` on free ports of the loopback. Everybody may do everything, unless told not to."""
 
     def __init__(self, directory: Path, *, open_to_all: bool = True, **sections: Mapping[str, Any]) -> None:
+        self.token = ""
         settings: dict[str, dict[str, Any]] = {
             "http": {"host": "127.0.0.1", "port": 0},
             "data_plane": {"bind": "127.0.0.1", "port": 0},
@@ -68,6 +69,8 @@ class Edge:
         """One request to the API, with a JSON body if any."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(
             self.url + path, data=data, method=method, headers=headers
         )

@@ -13,12 +13,12 @@ import urllib.request
 from collections import Counter
 from typing import Any
 
-import gi
+import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
-from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
+from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # type: ignore[import-not-found]
 
 PUBLISH = (
     "webrtcbin name=peer bundle-policy=max-bundle"
@@ -83,7 +83,9 @@ class Peer:
             self._peer.emit("create-offer", None, promise)
 
     def _offer_made(self, promise: Any, _data: Any) -> None:
-        offer = promise.get_reply().get_value("offer")
+        # The offer lives as long as the reply that it is in.
+        reply = promise.get_reply()
+        offer = reply.get_value("offer")
         self._peer.emit("set-local-description", offer, None)
 
     def _gathering_changed(self, peer: Any, _property: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -54,14 +55,16 @@ class Shown:
 class Player:
     """Plays from `start` on until it is closed. Its lists grow while it runs."""
 
-    def __init__(self, url: str, *, over_tcp: bool = False) -> None:
+    def __init__(self, url: str, *, over_tcp: bool = False, token: str | None = None) -> None:
         self.packets: list[Received] = []
         self.pictures: list[Shown] = []
         self.lost: str | None = None
         self.location = ""
+        self.edge_ports: set[int] = set()
         self.links: tuple[str, ...] = ()
         self._url = url
         self._over_tcp = over_tcp
+        self._token = token
         self._height = 0
         self._kinds: dict[int, Kind] = {}
         self._failure: BaseException | None = None
@@ -93,6 +96,15 @@ class Player:
     def tcp(self) -> TcpLink:
         """The TCP path."""
         return cast(TcpLink, self._transport.ice)
+
+    def of(self, kind: Kind) -> list[Received]:
+        """The packets of one kind so far."""
+        return [packet for packet in self.packets if packet.kind == kind]
+
+    def longest_gap_s(self, since: float = 0.0) -> float:
+        """The longest time without a new picture that was not over by then."""
+        times = [max(picture.at, since) for picture in self.pictures]
+        return max((two - one for one, two in itertools.pairwise(times)), default=0.0)
 
     def wait_pictures(self, more: int, timeout_s: float = 10.0) -> None:
         """Until so many more pictures came."""
@@ -127,7 +139,7 @@ class Player:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             try:
                 runner.run(self._play())
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001  told to the test's thread
                 self._failure = error
                 self._opened.set()
 
@@ -140,11 +152,12 @@ class Player:
             transport.ice = link
             transport._lower._send_datagram = link.send
         try:
-            async with Signalling() as signalling:
+            async with Signalling(self._token) as signalling:
                 offer = playback_offer(transport, host_of(self._url), data_channel=False)
                 taken = await signalling.offer(self._url, str(offer))
                 self.location, self.links = taken.location, taken.links
                 answer = parse_answer(taken.answer)
+                self.edge_ports = {candidate.port for candidate in answer.candidates}
                 for media in answer.media:
                     for number in media.payload_types:
                         if not media.encodings.get(number, "").lower().startswith("rtx"):
@@ -201,7 +214,7 @@ def sequence_gaps(packets: list[Received]) -> list[tuple[int, int]]:
     """Neighbours in a complete, ordered list whose sequence numbers do not follow one another."""
     return [
         (one.sequence, two.sequence)
-        for one, two in zip(packets, packets[1:], strict=False)
+        for one, two in itertools.pairwise(packets)
         if (one.sequence + 1) & 0xFFFF != two.sequence
     ]
 

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from fractions import Fraction
+from urllib.parse import urljoin
 
 import aiohttp
 import av
@@ -50,7 +51,7 @@ async def negotiate(peer: RTCPeerConnection, url: str, http: aiohttp.ClientSessi
         body = await answer.text()
         assert answer.status == 201, body
         await peer.setRemoteDescription(RTCSessionDescription(sdp=body, type="answer"))
-        return str(answer.url.join(aiohttp.client.URL(answer.headers["Location"])))
+        return urljoin(url, answer.headers["Location"])
 
 
 def codecs(name: str) -> list[RTCRtpCodecCapability]:
@@ -109,6 +110,7 @@ def test_aiortc_plays(edge_server: Edge, codec: str) -> None:
                 async with asyncio.timeout(5):
                     while True:
                         frame = await track.recv()
+                        assert isinstance(frame, av.VideoFrame)
                         first = first or time.monotonic() - started
                         pictures += 1
                         sizes.add((frame.width, frame.height))

@@ -15,6 +15,7 @@ from edge.client.depacketize import depacketizer
 
 from .edges import Edge, report, watch, watched
 from .nodejs import result, script
+from .program import until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -52,9 +53,12 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_publishes_as_obs_does(edge_server: Edge, recording: Path) -> None:
     with script("publish.mjs", edge_server.whip("obs"), str(recording), "12") as program:
         edge_server.wait_live("obs")
-        row = edge_server.stream("obs")
-        # The profile is the one of the real SPS (High), not the one that was offered.
-        assert row is not None and "profile-level-id=64" in row["tracks"][1]["fmtp"]
+
+        def profile() -> bool:
+            row = edge_server.stream("obs")
+            return row is not None and "profile-level-id=64" in row["tracks"][1]["fmtp"]
+
+        until("the profile is that of the real SPS (High), not the offered one", profile, 5)
         played = watched(watch(edge_server.whep("obs"), 5, "--expect", "join_ms<=1000"), 20)
         facts = result(program, 20)
     assert played["failures"] == []

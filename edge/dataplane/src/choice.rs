@@ -59,7 +59,10 @@ pub fn choose_layer(
         }
     }
     let cost = |index: u8| {
-        let meter = track.layers.get(usize::from(index)).map(|layer| layer.meter);
+        let meter = track
+            .layers
+            .get(usize::from(index))
+            .map(|layer| layer.meter);
         meter.map_or(0, |meter| meter.estimate_bps(now)) + RESERVE_BPS
     };
     let current = current.map(|source| source.layer);

@@ -197,7 +197,14 @@ impl Shape {
         stamp: Stamp,
     ) -> Option<usize> {
         let ids = &self.ids;
-        let mut writer = HeaderWriter::new(space, fields, self.form);
+        let descriptor = packet.carried.dependency_descriptor.as_deref();
+        let descriptor = descriptor.filter(|_| ids.dependency_descriptor != 0);
+        // A descriptor with a template structure is longer than one-byte elements can be.
+        let form = match descriptor {
+            Some(long) if long.len() > 16 => ExtensionForm::TwoByte,
+            _ => self.form,
+        };
+        let mut writer = HeaderWriter::new(space, fields, form);
         if ids.mid != 0 {
             writer.extension(ids.mid, &self.mid);
         }
@@ -212,10 +219,16 @@ impl Shape {
         if let Some(level) = carried.audio_level.filter(|_| ids.audio_level != 0) {
             writer.extension(ids.audio_level, &[level]);
         }
-        if let Some(rotation) = carried.video_orientation.filter(|_| ids.video_orientation != 0) {
+        if let Some(rotation) = carried
+            .video_orientation
+            .filter(|_| ids.video_orientation != 0)
+        {
             writer.extension(ids.video_orientation, &[rotation]);
         }
-        if let Some(delay) = self.playout.filter(|_| ids.playout_delay != 0 && packet.info.key) {
+        if let Some(delay) = self
+            .playout
+            .filter(|_| ids.playout_delay != 0 && packet.info.key)
+        {
             writer.extension(ids.playout_delay, &delay);
         }
         if let Some((time, offset)) = stamp.capture_time {
@@ -226,9 +239,7 @@ impl Shape {
             let size = if offset.is_some() { 16 } else { 8 };
             writer.extension(ids.abs_capture_time, data.get(..size)?);
         }
-        if let Some(descriptor) = &carried.dependency_descriptor
-            && ids.dependency_descriptor != 0
-        {
+        if let Some(descriptor) = descriptor {
             let mut copy = [0; MAX_DESCRIPTOR];
             let copy = copy.get_mut(..descriptor.len())?;
             copy.copy_from_slice(descriptor);

@@ -10,7 +10,7 @@ use crate::rtp::Header;
 use crate::spec::{PublisherSpec, PublisherTrack};
 use crate::stream::{MAX_LAYERS, Place, TrackShape};
 use crate::types::{Kind, Micros, Ssrc};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// SSRCs that one studio may use: four layers with RTX, audio with RTX, and restarts.
@@ -21,6 +21,16 @@ const REPORT_US: Micros = 1_000_000;
 const DEFAULT_RTT_US: u64 = 60_000;
 /// Longest pause between key-frame requests to a studio that ignores them (OBS does).
 const MAX_KEYFRAME_PAUSE_US: Micros = 8_000_000;
+/// Requests without an answer after which a studio counts as deaf.
+const DEAF_AFTER: u32 = 3;
+/// A key frame this soon after a request answers it.
+const ANSWER_US: Micros = 500_000;
+/// Answers in a row that show that a studio is not deaf after all; one may be chance.
+const HEARD_AFTER: u32 = 2;
+/// Sources that were replaced, and whose stragglers must not take their layer back.
+const MAX_RETIRED: usize = 8;
+/// RTCP put into one datagram, without encryption: it must fit any path.
+const MAX_COMPOUND: usize = 1_240;
 
 /// What an SSRC was found to be.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +54,14 @@ struct IngestLayer {
     inspector: Inspector,
     /// When a key frame was last asked for.
     asked: Option<Micros>,
-    /// Requests since the last key frame.
+    /// Requests since the last answer, or the last key frame of a studio that is not deaf.
     unanswered: u32,
+    /// Answers in a row.
+    answers: u32,
+    /// Timestamp of the newest key frame.
+    key_frame: Option<u32>,
+    /// Requests have no effect.
+    deaf: bool,
     /// FIR command number.
     fir: u8,
 }
@@ -76,6 +92,8 @@ pub struct Ingest {
     tracks: Vec<IngestTrack>,
     /// Known sources.
     bindings: HashMap<u32, Binding>,
+    /// Replaced sources, oldest first.
+    retired: VecDeque<u32>,
     /// Transport-wide feedback, where negotiated.
     recorder: Option<Recorder>,
     /// Identifier of the transport-wide sequence number extension.
@@ -86,6 +104,17 @@ pub struct Ingest {
     ntp_offset: Option<i64>,
     /// When the next receiver report is due.
     next_report: Micros,
+}
+
+/// What became of the wish for a key frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The studio is being asked.
+    Now,
+    /// It was asked lately.
+    Later,
+    /// It cannot be asked.
+    Never,
 }
 
 /// A sender report's mapping in our time, for all workers.
@@ -123,6 +152,9 @@ impl Ingest {
                         inspector: Inspector::new(codec),
                         asked: None,
                         unanswered: 0,
+                        answers: 0,
+                        key_frame: None,
+                        deaf: false,
                         fir: 0,
                     })
                     .collect(),
@@ -136,6 +168,7 @@ impl Ingest {
             announced: false,
             tracks,
             bindings,
+            retired: VecDeque::new(),
             recorder: (transport_cc != 0).then(Recorder::new),
             transport_cc,
             sender,
@@ -166,12 +199,13 @@ impl Ingest {
     /// Packets asked for and packets given up since the last call, over all layers.
     pub fn take_losses(&mut self) -> (u64, u64) {
         let layers = self.tracks.iter_mut().flat_map(|track| &mut track.layers);
-        layers
-            .filter_map(|layer| layer.receiver.as_mut())
-            .fold((0, 0), |(asked, lost), receiver| {
+        layers.filter_map(|layer| layer.receiver.as_mut()).fold(
+            (0, 0),
+            |(asked, lost), receiver| {
                 let (a, l) = receiver.take_losses();
                 (asked + a, lost + l)
-            })
+            },
+        )
     }
 
     /// Take a decrypted packet in: `datagram[..end]` is header and plaintext.
@@ -185,8 +219,8 @@ impl Ingest {
         let plaintext = datagram.get(..end).ok_or(Drop::Malformed)?;
         let range = header.payload(plaintext)?;
         let mut payload = plaintext.get(range).ok_or(Drop::Malformed)?;
-        let binding = self.bind(header, datagram)?;
         self.record_arrival(header, datagram, now);
+        let binding = self.bind(header, datagram)?;
         self.last_media = Some(now);
         let track = self
             .tracks
@@ -223,8 +257,8 @@ impl Ingest {
             header.timestamp,
             carried.dependency_descriptor.as_deref(),
         );
-        if info.key {
-            layer.unanswered = 0;
+        if info.key && kind == Kind::Video {
+            layer.on_key_frame(header.timestamp, now);
         }
         let place = Place {
             stream: self.stream,
@@ -275,8 +309,8 @@ impl Ingest {
             .min()
     }
 
-    /// RTCP for the studio: NACK, transport feedback, receiver reports; empty when nothing is due.
-    pub fn feedback(&mut self, now: Micros, out: &mut Vec<u8>) {
+    /// RTCP for the studio, compound by compound: NACK, transport feedback, receiver reports.
+    pub fn feedback(&mut self, now: Micros) -> Vec<Vec<u8>> {
         let mut body = Vec::new();
         self.write_nacks(now, &mut body);
         if let Some(recorder) = &mut self.recorder
@@ -287,7 +321,7 @@ impl Ingest {
         }
         let due = now >= self.next_report;
         if body.is_empty() && !due {
-            return;
+            return Vec::new();
         }
         let mut reports = Vec::new();
         if due {
@@ -296,9 +330,20 @@ impl Ingest {
                 reports.extend(layer.receiver.as_mut().and_then(|r| r.report(now)));
             }
         }
-        rtcp::write_receiver_report(out, self.sender, &reports);
-        rtcp::write_sdes_cname(out, self.sender, "edge");
-        out.append(&mut body);
+        compounds(self.sender, &reports, &body)
+    }
+
+    /// Whether requests for a key frame of some video layer have no effect.
+    pub fn is_deaf(&mut self, now: Micros) -> bool {
+        let video = self.tracks.iter_mut().find(|track| track.codec.is_video());
+        video.is_some_and(|track| {
+            for layer in &mut track.layers {
+                let silent = layer.asked.is_some_and(|asked| now >= asked + ANSWER_US);
+                layer.deaf |= silent && layer.unanswered >= DEAF_AFTER;
+            }
+            let mute = !track.spec.pli && !track.spec.fir;
+            mute || track.layers.iter().any(|layer| layer.deaf)
+        })
     }
 
     /// Give up old losses. True when a picture is broken for good, by video layer.
@@ -315,24 +360,34 @@ impl Ingest {
     }
 
     /// Ask for a key frame unless it was asked for lately; a deaf studio is asked ever less often.
-    pub fn request_keyframe(&mut self, layer: u8, pause: Micros, now: Micros, out: &mut Vec<u8>) -> bool {
+    pub fn request_keyframe(
+        &mut self,
+        layer: u8,
+        pause: Micros,
+        now: Micros,
+        out: &mut Vec<u8>,
+    ) -> Asked {
         let sender = self.sender;
         let Some(track) = self.tracks.iter_mut().find(|track| track.codec.is_video()) else {
-            return false;
+            return Asked::Never;
         };
         let (pli, fir) = (track.spec.pli, track.spec.fir);
         let Some(layer) = track.layers.get_mut(usize::from(layer)) else {
-            return false;
+            return Asked::Never;
         };
         let Some(media) = layer.receiver.as_ref().map(|receiver| receiver.ssrc) else {
-            return false;
+            return Asked::Never;
         };
-        let pause = (pause << layer.unanswered.saturating_sub(3).min(5)).min(MAX_KEYFRAME_PAUSE_US);
-        if !(pli || fir) || layer.asked.is_some_and(|asked| now < asked + pause) {
-            return false;
+        if !(pli || fir) {
+            return Asked::Never;
+        }
+        let doublings = layer.unanswered.saturating_sub(DEAF_AFTER).min(5);
+        let pause = (pause << doublings).min(MAX_KEYFRAME_PAUSE_US);
+        if layer.asked.is_some_and(|asked| now < asked + pause) {
+            return Asked::Later;
         }
         layer.asked = Some(now);
-        layer.unanswered += 1;
+        layer.unanswered = layer.unanswered.saturating_add(1);
         rtcp::write_receiver_report(out, sender, &[]);
         rtcp::write_sdes_cname(out, sender, "edge");
         if pli {
@@ -341,7 +396,7 @@ impl Ingest {
             layer.fir = layer.fir.wrapping_add(1);
             rtcp::write_fir(out, sender, media, layer.fir);
         }
-        true
+        Asked::Now
     }
 
     fn receivers(&self) -> impl Iterator<Item = &Receiver> {
@@ -367,7 +422,12 @@ impl Ingest {
         }
     }
 
-    fn on_sender_report(&mut self, ssrc: Ssrc, info: &SenderInfo, now: Micros) -> Option<ClockReport> {
+    fn on_sender_report(
+        &mut self,
+        ssrc: Ssrc,
+        info: &SenderInfo,
+        now: Micros,
+    ) -> Option<ClockReport> {
         let binding = self.bindings.get(&ssrc.0).copied().filter(|b| !b.repair)?;
         let track = self.tracks.get_mut(usize::from(binding.track))?;
         let layer = track.layers.get_mut(usize::from(binding.layer))?;
@@ -423,7 +483,7 @@ impl Ingest {
             })
             .ok_or(Drop::UnknownTrack)?;
         let layer = self.find_layer(track, repair, header, datagram)?;
-        if self.bindings.len() >= MAX_SSRCS {
+        if self.bindings.len() >= MAX_SSRCS || self.retired.contains(&header.ssrc.0) {
             return Err(Drop::UnknownTrack);
         }
         let binding = Binding {
@@ -431,18 +491,23 @@ impl Ingest {
             layer,
             repair,
         };
-        if !repair {
-            self.unbind(binding);
-        }
+        self.unbind(binding);
         self.bindings.insert(header.ssrc.0, binding);
         Ok(binding)
     }
 
     /// An encoder that restarts takes a new SSRC for the same layer; the old one is gone.
     fn unbind(&mut self, new: Binding) {
-        self.bindings.retain(|_, old| {
-            old.repair || old.track != new.track || old.layer != new.layer
+        let retired = &mut self.retired;
+        self.bindings.retain(|ssrc, old| {
+            let replaced = (old.track, old.layer, old.repair) == (new.track, new.layer, new.repair);
+            if replaced && !old.repair {
+                retired.push_back(*ssrc);
+            }
+            !replaced
         });
+        let excess = self.retired.len().saturating_sub(MAX_RETIRED);
+        self.retired.drain(..excess);
     }
 
     fn find_layer(
@@ -473,6 +538,22 @@ impl Ingest {
 }
 
 impl IngestLayer {
+    /// Tells answers from the key frames that a deaf studio sends by its own clock.
+    fn on_key_frame(&mut self, timestamp: u32, now: Micros) {
+        if self.key_frame.replace(timestamp) == Some(timestamp) {
+            return;
+        }
+        let answer = self.asked.is_some_and(|asked| now < asked + ANSWER_US);
+        self.answers = if answer {
+            self.answers.saturating_add(1)
+        } else {
+            0
+        };
+        self.deaf &= self.answers < HEARD_AFTER;
+        self.asked = self.asked.filter(|_| self.deaf || !answer);
+        self.unanswered = if self.deaf { DEAF_AFTER } else { 0 };
+    }
+
     fn number(&mut self, header: &Header, clock_rate: u32, now: Micros) -> u64 {
         let stale = self
             .receiver
@@ -487,6 +568,32 @@ impl IngestLayer {
             .on_packet(header.sequence, header.timestamp, now)
             .index
     }
+}
+
+/// Receiver report and body, cut between RTCP packets so that each compound fits a datagram.
+fn compounds(sender: Ssrc, reports: &[rtcp::ReportBlock], body: &[u8]) -> Vec<Vec<u8>> {
+    let mut done = Vec::new();
+    let mut open = opening(sender, reports);
+    let mut rest = body;
+    while let Some([_, _, high, low]) = rest.first_chunk::<4>() {
+        let size = 4 * (usize::from(u16::from_be_bytes([*high, *low])) + 1);
+        let (packet, after) = rest.split_at(size.min(rest.len()));
+        if open.len() + packet.len() > MAX_COMPOUND {
+            done.push(std::mem::replace(&mut open, opening(sender, &[])));
+        }
+        open.extend_from_slice(packet);
+        rest = after;
+    }
+    done.push(open);
+    done
+}
+
+/// What every compound begins with (RFC 3550, section 6.1).
+fn opening(sender: Ssrc, reports: &[rtcp::ReportBlock]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    rtcp::write_receiver_report(&mut out, sender, reports);
+    rtcp::write_sdes_cname(&mut out, sender, "edge");
+    out
 }
 
 fn layer_names(spec: &PublisherTrack) -> Vec<String> {
@@ -507,7 +614,11 @@ fn bind_announced(spec: &PublisherTrack, track: u8, bindings: &mut HashMap<u32, 
         return; // RIDs name the layers; SSRCs are learnt
     }
     for (layer, ssrc) in spec.ssrcs.iter().take(MAX_LAYERS).enumerate() {
-        let layer = if spec.kind == Kind::Audio { 0 } else { layer as u8 };
+        let layer = if spec.kind == Kind::Audio {
+            0
+        } else {
+            layer as u8
+        };
         let media = Binding {
             track,
             layer,
@@ -515,7 +626,13 @@ fn bind_announced(spec: &PublisherTrack, track: u8, bindings: &mut HashMap<u32, 
         };
         bindings.insert(*ssrc, media);
         for (_, repair) in spec.rtx_ssrcs.iter().filter(|(primary, _)| primary == ssrc) {
-            bindings.insert(*repair, Binding { repair: true, ..media });
+            bindings.insert(
+                *repair,
+                Binding {
+                    repair: true,
+                    ..media
+                },
+            );
         }
     }
 }
@@ -526,7 +643,10 @@ fn carried(ids: &crate::spec::Extensions, header: &Header, datagram: &[u8]) -> C
         if id == ids.abs_capture_time {
             carried.abs_capture_time = data.first_chunk::<8>().map(|time| {
                 let offset = data.get(8..16).and_then(|rest| rest.first_chunk::<8>());
-                (u64::from_be_bytes(*time), offset.map(|bytes| i64::from_be_bytes(*bytes)))
+                (
+                    u64::from_be_bytes(*time),
+                    offset.map(|bytes| i64::from_be_bytes(*bytes)),
+                )
             });
         } else if id == ids.audio_level {
             carried.audio_level = data.first().copied();

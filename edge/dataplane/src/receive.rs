@@ -174,7 +174,11 @@ impl Receiver {
 
     /// Give up what is too old. True when anything was: the picture is broken until a key frame.
     pub fn expire(&mut self, now: Micros) -> bool {
-        while self.missing.front().is_some_and(|oldest| oldest.since + GIVE_UP_US <= now) {
+        while self
+            .missing
+            .front()
+            .is_some_and(|oldest| oldest.since + GIVE_UP_US <= now)
+        {
             self.give_up_oldest();
         }
         std::mem::take(&mut self.broken)

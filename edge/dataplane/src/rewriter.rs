@@ -132,7 +132,8 @@ impl Rewriter {
         let mut end = self.next;
         for piece in self.pieces.iter().rev() {
             if out >= piece.out_start {
-                return (out < end).then(|| (out, piece.in_start + (out - piece.out_start), *piece));
+                return (out < end)
+                    .then(|| (out, piece.in_start + (out - piece.out_start), *piece));
             }
             end = piece.out_start;
         }

@@ -90,7 +90,8 @@ impl Ring {
 
     /// The lowest index that may still be present.
     pub fn tail(&self) -> u64 {
-        self.first.max(self.head.saturating_sub(self.slots.len() as u64))
+        self.first
+            .max(self.head.saturating_sub(self.slots.len() as u64))
     }
 
     /// Start of the newest key frame, while the ring still holds it.
@@ -182,7 +183,10 @@ impl Ring {
 
     /// Parameter sets claim a key frame in advance; a predicted slice after them takes it back.
     fn revoke_key(&mut self, index: u64, timestamp: u32) {
-        if self.key.is_some_and(|(start, same)| same == timestamp && index > start) {
+        if self
+            .key
+            .is_some_and(|(start, same)| same == timestamp && index > start)
+        {
             self.key = self.former_key;
         }
     }

@@ -46,8 +46,10 @@ pub struct Session {
 }
 
 /// What a valid binding request brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validated {
+    /// User fragments that an ICE restart has ended.
+    pub retired: Vec<String>,
     /// The path was unknown before.
     pub new_path: bool,
     /// It is the selected path now and was not before.
@@ -91,12 +93,22 @@ impl Session {
         request.verify(datagram, &ice.local_pwd)?;
         let password = ice.local_pwd.clone();
         let newest = position + 1 == self.ice.len();
-        if newest && self.ice.len() > 1 {
-            // The restart is through: the old credentials end (RFC 8445, section 9).
-            self.ice.drain(..position);
-        }
         self.alive = now;
-        Ok((password, self.take_path(path, request.use_candidate)))
+        let mut validated = self.take_path(path, request.use_candidate);
+        if newest {
+            // The restart is through: the old credentials end (RFC 8445, section 9).
+            let old = self.ice.drain(..position).map(|ice| ice.local_ufrag);
+            validated.retired.extend(old);
+        }
+        Ok((password, validated))
+    }
+
+    /// Another session has proved to own a path.
+    pub fn lose_path(&mut self, path: Path) {
+        self.paths.retain(|known| *known != path);
+        if self.path == Some(path) {
+            self.path = self.paths.last().copied();
+        }
     }
 
     fn take_path(&mut self, path: Path, nominated: bool) -> Validated {

@@ -1,8 +1,8 @@
 //! A stream as one worker sees it: tracks, layers, their rings and what was measured of them.
 
 use crate::codec::Codec;
-use crate::ring::{Inserted, Packet, Ring};
 use crate::rewriter::Source;
+use crate::ring::{Inserted, Packet, Ring};
 use crate::types::{Kind, Micros};
 use serde::Serialize;
 use std::sync::Arc;
@@ -11,6 +11,10 @@ use std::sync::Arc;
 pub const MAX_LAYERS: usize = 4;
 /// Window of the bit-rate and frame-rate meters.
 const METER_US: Micros = 1_000_000;
+/// A jump of numbers that only a restarted encoder makes (`Receiver` leaves this much).
+const JUMP: u64 = 1 << 16;
+/// A sender report that is this far from arrivals, in microseconds, is wrong (some encoders').
+const PLAUSIBLE_US: u64 = 10_000_000;
 /// A layer without packets for this long cannot be chosen.
 const LAYER_IDLE_US: Micros = 1_500_000;
 
@@ -134,6 +138,8 @@ pub struct Layer {
     pub last_packet: Micros,
     /// Timestamp of the newest frame.
     last_timestamp: Option<u32>,
+    /// Whether the studio sends abs-capture-time.
+    pub tells_capture_time: bool,
     /// Late packets to hand on at the next fan-out.
     pub late: Vec<u64>,
 }
@@ -151,7 +157,22 @@ impl Layer {
             has_discardable: false,
             last_packet: 0,
             last_timestamp: None,
+            tells_capture_time: false,
             late: Vec::new(),
+        }
+    }
+
+    /// Take a sender report, unless it puts the newest packet far from when that came.
+    pub fn on_report(&mut self, timestamp: u32, at: i64, clock_rate: u32) {
+        let mut clock = self.clock;
+        clock.on_report(timestamp, at);
+        let captured = self
+            .last_timestamp
+            .and_then(|newest| clock.captured(newest, clock_rate));
+        let plausible =
+            captured.is_none_or(|at| at.abs_diff(self.last_packet as i64) < PLAUSIBLE_US);
+        if plausible {
+            self.clock = clock;
         }
     }
 
@@ -214,6 +235,17 @@ pub struct TrackShape {
     pub rids: Vec<String>,
 }
 
+/// What a packet was to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing new.
+    Nothing,
+    /// Something for the readers.
+    Packet,
+    /// The first packet of a key frame.
+    KeyFrame,
+}
+
 /// Where in a stream a packet belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -261,6 +293,8 @@ pub struct Stream {
     pub home: Option<u32>,
     /// Whether a key frame is wanted, per video layer.
     pub wanted: [bool; MAX_LAYERS],
+    /// The studio does not answer key-frame requests.
+    pub deaf: bool,
     /// Frames handed to players.
     pub frames_sent: u64,
     /// Frames left out.
@@ -280,6 +314,7 @@ impl Stream {
             rotation: 0,
             home: None,
             wanted: [false; MAX_LAYERS],
+            deaf: false,
             frames_sent: 0,
             dropped: FrameDrops::default(),
         }
@@ -288,6 +323,8 @@ impl Stream {
     /// A new publication replaces the last: rings start empty, readers wait for a key frame.
     pub fn open(&mut self, epoch: u32, shapes: &[TrackShape], ring_packets: usize) {
         self.epoch = epoch;
+        self.wanted = [false; MAX_LAYERS];
+        self.deaf = false;
         self.audio = None;
         self.video = None;
         for shape in shapes {
@@ -346,6 +383,18 @@ impl Stream {
             .any(|layer| !layer.late.is_empty())
     }
 
+    /// Forget late packets: everyone was told.
+    pub fn clear_late(&mut self) {
+        let tracks = [self.audio.as_mut(), self.video.as_mut()];
+        for layer in tracks
+            .into_iter()
+            .flatten()
+            .flat_map(|track| &mut track.layers)
+        {
+            layer.late.clear();
+        }
+    }
+
     /// Key of a layer of the present publication.
     pub fn source(&self, layer: u8) -> Source {
         Source {
@@ -354,25 +403,30 @@ impl Stream {
         }
     }
 
-    /// Take a packet into its ring. True when readers have something new.
-    pub fn take(&mut self, place: Place, packet: Arc<Packet>) -> bool {
+    /// Take a packet into its ring.
+    pub fn take(&mut self, place: Place, packet: Arc<Packet>) -> Taken {
         let clock_rate = match self.track(place.kind) {
             Some(track) => track.clock_rate,
-            None => return false,
+            None => return Taken::Nothing,
         };
         let Some(layer) = self.layer_mut(place) else {
-            return false;
+            return Taken::Nothing;
         };
         let (index, arrived, info) = (packet.index, packet.arrived, packet.info);
         let (bytes, timestamp) = (packet.payload.len(), packet.timestamp);
+        let jumped = index > layer.ring.head() + JUMP;
+        layer.tells_capture_time |= packet.carried.abs_capture_time.is_some();
         match layer.ring.insert(packet) {
             Inserted::Fresh => {}
             Inserted::Late => {
                 layer.late.push(index);
                 layer.meter.count(bytes, false, arrived);
-                return true;
+                return Taken::Packet;
             }
-            Inserted::Duplicate | Inserted::TooOld => return false,
+            Inserted::Duplicate | Inserted::TooOld => return Taken::Nothing,
+        }
+        if jumped {
+            layer.clock = MediaClock::default(); // a restarted encoder counts time anew
         }
         let new_frame = layer.last_timestamp != Some(timestamp);
         layer.last_timestamp = Some(timestamp);
@@ -381,20 +435,31 @@ impl Stream {
         layer.clock.on_arrival(timestamp, clock_rate, arrived);
         layer.max_temporal = layer.max_temporal.max(info.temporal);
         layer.has_discardable |= info.discardable;
-        if info.dimensions.is_some() && info.dimensions != layer.dimensions {
+        let resized = info.dimensions.is_some() && info.dimensions != layer.dimensions;
+        if resized {
             layer.dimensions = info.dimensions;
         }
-        if info.key && place.kind == Kind::Video {
-            if let Some(video) = self.video.as_mut() {
-                video.rank(arrived);
-            }
+        let key = info.key && new_frame && place.kind == Kind::Video;
+        if (key || resized)
+            && let Some(video) = self.video.as_mut()
+        {
+            video.rank(arrived);
         }
-        true
+        if !key {
+            return Taken::Packet;
+        }
+        if let Some(wanted) = self.wanted.get_mut(usize::from(place.layer)) {
+            *wanted = false;
+        }
+        Taken::KeyFrame
     }
 
     /// Once a second: roll meters of silent layers and order the layers anew.
     pub fn tick(&mut self, now: Micros) {
-        for track in [self.audio.as_mut(), self.video.as_mut()].into_iter().flatten() {
+        for track in [self.audio.as_mut(), self.video.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             for layer in &mut track.layers {
                 layer.meter.roll(now);
             }

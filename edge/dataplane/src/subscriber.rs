@@ -16,10 +16,10 @@ use crate::stream::{Layer, Stream, Track};
 use crate::track_out::{Limit, TrackOut};
 use crate::transmit::{Batch, Path, Tos};
 use crate::types::{Kind, Micros, Ssrc, micros_to_ntp};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 /// Interval of sender reports.
-const REPORT_US: Micros = 1_000_000;
+pub const REPORT_US: Micros = 1_000_000;
 /// Interval of layer choice.
 pub const CHOICE_US: Micros = 200_000;
 /// A frame of up to this many bytes leaves at once; larger ones are paced.
@@ -34,6 +34,11 @@ const MAX_PADDING: usize = 48;
 const MAX_LAG_US: Micros = 600_000;
 /// Repairs waiting at most; a player that lost more needs a key frame.
 const MAX_REPAIRS: usize = 256;
+/// Pause before a player that fell behind may have the studio asked for a key frame: most send
+/// one by themselves, and everybody pays for one that is asked for.
+const FALL_PAUSE_US: Micros = 2_000_000;
+/// Least time between two restarts of a player from the cached key frame.
+const RESTART_US: Micros = 1_000_000;
 /// How far back a probe takes packets from.
 const PROBE_DEPTH: u64 = 64;
 /// For tracks that are never thinned.
@@ -65,6 +70,15 @@ pub struct Sending<'a> {
     pub now: Micros,
     /// NTP time of our microsecond 0.
     pub ntp_epoch: u64,
+}
+
+impl Sending<'_> {
+    /// A packet goes out live: the delay of its batch counts from its arrival.
+    #[inline]
+    fn note_arrival(&mut self, packet: &Packet) {
+        let oldest = self.batch.oldest.get_or_insert(packet.arrived);
+        *oldest = (*oldest).min(packet.arrived);
+    }
 }
 
 /// Counts since they were last taken.
@@ -120,9 +134,17 @@ pub struct Egress {
     /// Whether transport-wide numbers are written.
     transport_cc: bool,
     /// Packets asked for by NACK and not yet sent again.
-    repairs: Vec<(Kind, u16)>,
+    repairs: VecDeque<(Kind, u16)>,
+    /// Packets that came late to a layer whose cursor had passed them.
+    late: VecDeque<(Kind, u64)>,
     /// Padding being sent to test for more bandwidth.
     probe: Option<Probe>,
+    /// Bytes sent, and time and bytes when their rate was last measured.
+    sent: (u64, Micros, u64),
+    /// No key frame is asked of the studio before this, on behalf of this player.
+    ask_after: Micros,
+    /// When the player was last restarted from the cached key frame.
+    restarted: Option<Micros>,
 }
 
 impl Egress {
@@ -149,10 +171,17 @@ impl Egress {
             cname: spec.cname,
             selection: Selection::default(),
             estimator: Estimator::new(start, min, max),
-            pacer: Pacer::new((start * PACING_PERCENT / 100).max(MIN_PACING_BPS), BURST_BYTES),
+            pacer: Pacer::new(
+                (start * PACING_PERCENT / 100).max(MIN_PACING_BPS),
+                BURST_BYTES,
+            ),
             transport_cc: false,
-            repairs: Vec::new(),
+            repairs: VecDeque::new(),
+            late: VecDeque::new(),
             probe: None,
+            sent: (0, now, 0),
+            ask_after: 0,
+            restarted: None,
         };
         for track in spec.tracks {
             let kind = track.kind;
@@ -172,6 +201,51 @@ impl Egress {
         self.next_choice = 0;
     }
 
+    /// A new publication has begun: what was wanted of the last one means nothing.
+    pub fn on_opened(&mut self) {
+        self.next_choice = 0;
+        self.ask_after = 0;
+        if let Some(video) = self.video.as_mut() {
+            video.want_none();
+        }
+    }
+
+    /// Whether a key frame that has just come may be what the player waits for.
+    pub fn is_waiting(&self) -> bool {
+        let video = self.video.as_ref();
+        video.is_some_and(|video| video.source.is_none() || video.target.is_some())
+    }
+
+    /// Begin again with the cached key frame: the studio does not answer when asked for one, and
+    /// the player cannot go on. True when there is one, whole to the end, and the last restart is
+    /// a while ago.
+    pub fn restart(&mut self, stream: &Stream, now: Micros) -> bool {
+        let lately = self
+            .restarted
+            .is_some_and(|at| now.saturating_sub(at) < RESTART_US);
+        let source = self.layer().filter(|source| source.epoch == stream.epoch);
+        let layer = source.and_then(|source| {
+            let layers = &stream.video.as_ref()?.layers;
+            layers.get(usize::from(source.layer))
+        });
+        let (Some(source), Some(layer), false) = (source, layer, lately) else {
+            return false;
+        };
+        let ring = &layer.ring;
+        if !ring
+            .key_start()
+            .is_some_and(|key| ring.is_whole(key, ring.head()))
+        {
+            return false; // the cached pictures are as broken as the player's
+        }
+        self.restarted = Some(now);
+        if let Some(video) = self.video.as_mut() {
+            video.stop();
+            video.want(source.layer, 0);
+        }
+        true
+    }
+
     /// Layer being sent.
     pub fn layer(&self) -> Option<Source> {
         self.video.as_ref().and_then(|video| video.source)
@@ -186,6 +260,11 @@ impl Egress {
     /// Whether video is wanted of a layer that is not being sent: its key frame is needed.
     pub fn wanted_layer(&self) -> Option<u8> {
         self.video.as_ref().and_then(|video| video.target)
+    }
+
+    /// Whether the studio may be asked for that key frame.
+    pub fn may_ask(&self, now: Micros) -> bool {
+        now >= self.ask_after
     }
 
     /// Whether the key frame of the wanted layer is in the ring already.
@@ -205,39 +284,43 @@ impl Egress {
         if self.estimator.deadline().is_some_and(|due| due <= now) {
             self.estimator.on_deadline(now);
         }
+        self.measure_sending(now);
         let estimate = self.estimator.target_bps();
         self.pacer
             .set_rate((estimate * PACING_PERCENT / 100).max(MIN_PACING_BPS));
         let (Some(out), Some(track)) = (self.video.as_mut(), stream.video.as_ref()) else {
             return;
         };
+        if self.selection.paused || out.codec != track.codec {
+            out.want_none();
+            return;
+        }
         let current = out.source.filter(|source| source.epoch == stream.epoch);
         let chosen = choose_layer(&self.selection, track, stream.tier, current, estimate, now);
         let Some(choice) = chosen else {
             return;
         };
         if current.map(|source| source.layer) == Some(choice.layer) {
-            out.target = None;
+            out.want_none();
         } else if out.target != Some(choice.layer) {
-            out.target = Some(choice.layer);
-            out.switch_after = match current {
-                Some(_) => track
-                    .layers
-                    .get(usize::from(choice.layer))
-                    .map_or(0, |layer| layer.ring.head()),
-                None => 0,
-            };
+            let switch_after = switch_after(track, current, choice.layer, stream.deaf);
+            out.want(choice.layer, switch_after);
         }
         if let Some(wanted_bps) = choice.wanted_bps
             && self.probe.is_none()
             && out.shape.has_rtx()
         {
-            self.probe = self.estimator.want_probe(wanted_bps, now).map(|plan| Probe {
-                plan,
-                since: now,
-                sent: 0,
-            });
-            self.paced = self.probe.map(|_| now);
+            self.probe = self
+                .estimator
+                .want_probe(wanted_bps, now)
+                .map(|plan| Probe {
+                    plan,
+                    since: now,
+                    sent: 0,
+                });
+            if self.probe.is_some() {
+                self.paced = Some(now);
+            }
         }
     }
 
@@ -245,78 +328,96 @@ impl Egress {
     pub fn pump(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
         self.paced = None;
         sending.batch.close_message();
-        if self.pump_repairs(stream, sending) == Pump::Full {
+        if self.pump_late(stream, sending) == Pump::Full {
             return Pump::Full;
         }
-        if self.pump_audio(stream, sending) == Pump::Full {
+        let repairs = self.pump_repairs(stream, sending);
+        if repairs == Pump::Full || self.pump_audio(stream, sending) == Pump::Full {
             return Pump::Full;
         }
         sending.batch.close_message();
-        let pump = self.pump_video(stream, sending);
+        let mut pump = match repairs {
+            Pump::Paced(_) => repairs,
+            _ => self.pump_video(stream, sending),
+        };
+        if pump == Pump::Done && self.probe.is_some() {
+            pump = self.pump_probe(stream, sending);
+        }
         if let Pump::Paced(due) = pump {
             self.paced = Some(due);
-        } else if pump == Pump::Done && self.probe.is_some() {
-            return self.pump_probe(stream, sending);
         }
         pump
     }
 
-    /// Send packets that came late to a layer to a player that has passed them.
-    pub fn pump_late(&mut self, stream: &Stream, sending: &mut Sending<'_>) {
-        for kind in [Kind::Audio, Kind::Video] {
-            for (packet, outgoing) in self.late(stream, kind) {
-                self.write(kind, &packet, outgoing, 0, None, sending);
-            }
+    /// Remember what came late to the layers being sent and has been passed; `pump` sends it.
+    pub fn queue_late(&mut self, stream: &Stream) {
+        for (kind, out) in [(Kind::Audio, &self.audio), (Kind::Video, &self.video)] {
+            let layer = out.as_ref().and_then(|out| {
+                let source = out.source.filter(|source| source.epoch == stream.epoch)?;
+                let layers = &stream.track(kind)?.layers;
+                Some((layers.get(usize::from(source.layer))?, out.cursor))
+            });
+            let Some((layer, cursor)) = layer else {
+                continue;
+            };
+            let passed = layer.late.iter().filter(|index| **index < cursor);
+            let room = MAX_REPAIRS.saturating_sub(self.late.len());
+            self.late
+                .extend(passed.take(room).map(|index| (kind, *index)));
         }
     }
 
     /// Remember what a NACK asks for; `pump` answers it. Returns how many packets it named.
     pub fn on_nack(&mut self, media: Ssrc, lost: impl Iterator<Item = u16>, now: Micros) -> u64 {
-        let Some(kind) = self.kind_of(media) else {
-            return 0;
-        };
-        let pause = self.rtt_us.unwrap_or(20_000).clamp(5_000, 200_000) / 2;
-        let Some(out) = self.track_mut(kind) else {
+        // The next request for a packet comes a round trip later at the earliest.
+        let pause = self.rtt_us.unwrap_or(40_000).clamp(5_000, 200_000) * 3 / 4;
+        let tracks = [self.audio.as_mut(), self.video.as_mut()];
+        let Some(out) = tracks
+            .into_iter()
+            .flatten()
+            .find(|out| out.spec.ssrc == media.0)
+        else {
             return 0;
         };
         let mut count = 0;
-        let mut accepted = Vec::new();
         for sequence in lost {
             count += 1;
-            if out.may_repair(sequence, pause, now) {
-                accepted.push((kind, sequence));
+            if self.repairs.len() < MAX_REPAIRS && out.may_repair(sequence, pause, now) {
+                self.repairs.push_back((out.spec.kind, sequence));
             }
         }
-        self.repairs.extend(accepted);
-        let excess = self.repairs.len().saturating_sub(MAX_REPAIRS);
-        self.repairs.drain(..excess);
         count
     }
 
-    /// Take a receiver report about one of our streams.
-    pub fn on_report(&mut self, report: &rtcp::ReportBlock, now: Micros, ntp_epoch: u64) {
-        let Some(kind) = self.kind_of(report.ssrc) else {
-            return;
-        };
-        if report.last_sr != 0 {
-            let ntp = rtcp::ntp_middle(ntp_epoch.wrapping_add_signed(micros_to_ntp(now as i64)));
-            let ticks = ntp.wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_sr);
-            // Anything above a minute is a clock that jumped, not a round trip.
-            if ticks < 60 << 16 {
-                self.rtt_us = Some(u64::from(ticks) * 1_000_000 / 65_536);
-            }
-        }
-        if let Some(out) = self.track_mut(kind) {
-            out.fraction_lost = report.fraction_lost;
-        }
+    /// Take a receiver report about one of our media streams. Returns the round trip it tells.
+    pub fn on_report(
+        &mut self,
+        report: &rtcp::ReportBlock,
+        now: Micros,
+        ntp_epoch: u64,
+    ) -> Option<u64> {
+        let tracks = [self.audio.as_mut(), self.video.as_mut()];
+        let out = tracks
+            .into_iter()
+            .flatten()
+            .find(|out| out.spec.ssrc == report.ssrc.0)?;
+        out.fraction_lost = report.fraction_lost;
+        let kind = out.spec.kind;
+        let rtt_us = round_trip(report, now, ntp_epoch);
+        self.rtt_us = rtt_us.or(self.rtt_us);
         if kind == Kind::Video || self.video.is_none() {
             self.estimator
                 .on_receiver_report(report.fraction_lost, self.rtt_us, now);
         }
+        rtt_us
     }
 
     /// Transport-wide feedback.
-    pub fn on_transport_feedback(&mut self, fci: &[u8], now: Micros) -> Result<(), crate::error::Drop> {
+    pub fn on_transport_feedback(
+        &mut self,
+        fci: &[u8],
+        now: Micros,
+    ) -> Result<(), crate::error::Drop> {
         self.estimator.on_transport_feedback(fci, now)?;
         self.next_choice = self.next_choice.min(now + 20_000);
         Ok(())
@@ -355,6 +456,17 @@ impl Egress {
             .collect()
     }
 
+    /// Without transport feedback, loss acts on the rate that is really sent.
+    fn measure_sending(&mut self, now: Micros) {
+        let (bytes, since, then) = self.sent;
+        let elapsed = now.saturating_sub(since);
+        if elapsed >= CHOICE_US {
+            self.estimator
+                .on_sending((bytes - then) * 8_000_000 / elapsed);
+            self.sent = (bytes, now, bytes);
+        }
+    }
+
     fn track_mut(&mut self, kind: Kind) -> Option<&mut TrackOut> {
         match kind {
             Kind::Audio => self.audio.as_mut(),
@@ -370,34 +482,39 @@ impl Egress {
             .map(|out| out.spec.kind)
     }
 
-    fn late(&mut self, stream: &Stream, kind: Kind) -> Vec<(Arc<Packet>, Outgoing)> {
-        let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
-            return Vec::new();
-        };
-        let Some(source) = out.source.filter(|source| source.epoch == stream.epoch) else {
-            return Vec::new();
-        };
-        let Some(layer) = track.layers.get(usize::from(source.layer)) else {
-            return Vec::new();
-        };
-        let passed = layer.late.iter().filter(|index| **index < out.cursor);
-        passed
-            .filter_map(|index| {
-                let (number, piece) = out.rewriter.late(source, *index)?;
-                let packet = layer.ring.at(*index).filter(|p| !p.payload.is_empty())?;
-                let outgoing = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
-                Some((Arc::clone(packet), outgoing))
-            })
-            .collect()
+    /// Send what came late under the numbers kept for it.
+    fn pump_late(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
+        while let Some((kind, index)) = self.late.front().copied() {
+            if !sending.batch.has_room() {
+                return Pump::Full;
+            }
+            self.late.pop_front();
+            let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
+                continue;
+            };
+            let packet = out
+                .source
+                .filter(|source| source.epoch == stream.epoch)
+                .and_then(|source| track.layers.get(usize::from(source.layer)))
+                .and_then(|layer| layer.ring.at(index));
+            // An empty one goes too: its number is kept, and the player would ask for it.
+            if let Some((packet, outgoing)) = packet.zip(out.late(index)) {
+                self.write(kind, packet, outgoing, 0, None, sending);
+            }
+        }
+        Pump::Done
     }
 
     /// Answer NACKs from the ring, by RTX where negotiated (RFC 4588).
     fn pump_repairs(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
-        while let Some((kind, sequence)) = self.repairs.first().copied() {
+        while let Some((kind, sequence)) = self.repairs.front().copied() {
+            if !self.pacer.ready(sending.now) {
+                return Pump::Paced(self.pacer.next(sending.now));
+            }
             if !sending.batch.has_room() {
                 return Pump::Full;
             }
-            self.repairs.remove(0);
+            self.repairs.pop_front();
             let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
                 continue;
             };
@@ -407,8 +524,7 @@ impl Egress {
             let packet = (piece.source.epoch == stream.epoch)
                 .then(|| track.layers.get(usize::from(piece.source.layer)))
                 .flatten()
-                .and_then(|layer| layer.ring.at(index))
-                .filter(|packet| !packet.payload.is_empty());
+                .and_then(|layer| layer.ring.at(index));
             if let Some(packet) = packet {
                 let first = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
                 let outgoing = out.as_repair(first);
@@ -431,10 +547,10 @@ impl Egress {
         if out.codec != track.codec || head == 0 {
             return Pump::Done;
         }
-        if out.source != Some(source) {
+        // Behind the ring lies a restarted encoder or a long silence: numbers and time go on.
+        if out.source != Some(source) || out.cursor < layer.ring.tail() {
             out.start(track, source, head - 1, sending.now);
         }
-        out.cursor = out.cursor.max(layer.ring.tail());
         loop {
             let Some(out) = self.audio.as_mut().filter(|out| out.cursor < head) else {
                 return Pump::Done;
@@ -448,11 +564,11 @@ impl Egress {
                 && !out.leave_out(packet, EVERYTHING)
                 && let Some(outgoing) = out.next_outgoing(packet)
             {
-                if packet.marker || packet.index % 8 == 0 {
-                    let captured = layer.clock.captured(packet.timestamp, track.clock_rate);
-                    out.on_frame_sent(packet.timestamp, captured, sending.now);
-                }
+                let captured = layer.clock.captured(packet.timestamp, track.clock_rate);
+                out.on_frame_sent(packet.timestamp, captured, sending.now);
+                self.started |= self.video.is_none();
                 self.write(Kind::Audio, packet, outgoing, 0, None, sending);
+                sending.note_arrival(packet);
             }
         }
     }
@@ -466,19 +582,20 @@ impl Egress {
             return Pump::Done;
         }
         switch(out, track, stream.epoch, sending.now);
+        if let Some((source, frames)) = fell_behind(out, track, stream.epoch, sending.now) {
+            self.counts.dropped_congestion += frames;
+            self.ask_after = sending.now + FALL_PAUSE_US;
+            let passed = out.cursor + 1;
+            out.stop();
+            out.want(source.layer, passed);
+            switch(out, track, stream.epoch, sending.now);
+        }
         let Some(source) = out.source.filter(|source| source.epoch == stream.epoch) else {
             return Pump::Done;
         };
         let Some(layer) = track.layers.get(usize::from(source.layer)) else {
             return Pump::Done;
         };
-        if let Some(frames) = fell_behind(out, layer, sending.now) {
-            self.counts.dropped_congestion += frames;
-            out.target = Some(source.layer);
-            out.switch_after = out.cursor;
-            out.stop();
-            return Pump::Done;
-        }
         let limit = limit(&self.selection, stream.tier, layer);
         self.pump_layer(track, layer, limit, sending)
     }
@@ -525,14 +642,27 @@ impl Egress {
             } else {
                 None
             };
-            if packet.marker {
+            if capture.is_some() {
                 out.on_frame_sent(packet.timestamp, capture, sending.now);
+            }
+            if packet.marker {
                 self.counts.frames += 1;
                 self.started = true;
             }
-            let capture = capture.filter(|_| layer.clock.from_report());
+            let live = out.live;
+            let made = layer.clock.from_report() && !layer.tells_capture_time;
             let pad_to = frame.pad_to(layer, packet, head);
-            self.write(Kind::Video, packet, outgoing, pad_to, capture, sending);
+            self.write(
+                Kind::Video,
+                packet,
+                outgoing,
+                pad_to,
+                capture.filter(|_| made),
+                sending,
+            );
+            if live {
+                sending.note_arrival(packet);
+            }
         }
     }
 
@@ -568,12 +698,10 @@ impl Egress {
             let Some(out) = self.video.as_mut() else {
                 return Pump::Done;
             };
-            let known = out.source.and_then(|source| out.rewriter.late(source, index));
-            let Some(((number, piece), packet)) = known.zip(layer.ring.at(index)) else {
+            let Some((first, packet)) = out.late(index).zip(layer.ring.at(index)) else {
                 probe.sent += 200; // a hole costs budget, so that the loop ends
                 continue;
             };
-            let first = Outgoing::first(number, piece.timestamp_delta, piece.offsets);
             let outgoing = out.as_repair(first);
             self.write(Kind::Video, packet, outgoing, 0, None, sending);
             probe.sent += packet.payload.len() + 40;
@@ -618,14 +746,13 @@ impl Egress {
         if size == 0 {
             return;
         }
-        let oldest = sending.batch.oldest.get_or_insert(packet.arrived);
         if outgoing.repair.is_none() {
-            *oldest = (*oldest).min(packet.arrived);
             out.packets = out.packets.wrapping_add(1);
             out.octets = out.octets.wrapping_add(packet.payload.len() as u32);
         }
         self.counts.packets += 1;
         self.counts.bytes += size as u64;
+        self.sent.0 += size as u64;
         if kind == Kind::Video {
             self.pacer.on_sent(size, now);
         }
@@ -700,16 +827,35 @@ fn switch(out: &mut TrackOut, track: &Track, epoch: u32, now: Micros) {
     }
 }
 
-/// Frames to give up when the player is so far behind that only a key frame helps.
-fn fell_behind(out: &TrackOut, layer: &Layer, now: Micros) -> Option<u64> {
-    let head = layer.ring.head();
+/// The layer, and the frames to give up, when a player is so far behind that only a key frame helps.
+fn fell_behind(out: &TrackOut, track: &Track, epoch: u32, now: Micros) -> Option<(Source, u64)> {
+    let source = out.source.filter(|source| source.epoch == epoch)?;
+    let ring = &track.layers.get(usize::from(source.layer))?.ring;
+    let head = ring.head();
     if out.cursor >= head {
         return None;
     }
-    let lost = out.cursor < layer.ring.tail();
-    let waiting = layer.ring.at(out.cursor).map_or(0, |p| now.saturating_sub(p.arrived));
-    let late = out.live && waiting > MAX_LAG_US;
-    (lost || late).then(|| u64::from(layer.ring.frames_between(out.cursor, head)))
+    let newer_key = ring.key_start().filter(|key| *key > out.cursor);
+    let lost = out.cursor < ring.tail();
+    let waiting = ring
+        .at(out.cursor)
+        .map_or(0, |p| now.saturating_sub(p.arrived));
+    // While catching up after a join, being behind is no news; but a newer key frame is a short cut.
+    let late = waiting > MAX_LAG_US && (out.live || newer_key.is_some());
+    let until = newer_key.unwrap_or(head);
+    (lost || late).then(|| (source, u64::from(ring.frames_between(out.cursor, until))))
+}
+
+/// From which index on a key frame of the chosen layer may be switched to: a fresh one, but for a
+/// player that gets nothing yet, and for the way down when the studio sends none on request.
+fn switch_after(track: &Track, current: Option<Source>, chosen: u8, deaf: bool) -> u64 {
+    let layer = |index: u8| track.layers.get(usize::from(index));
+    let rank = |index: u8| layer(index).map_or(0, |layer| layer.rank);
+    match current {
+        None => 0,
+        Some(current) if deaf && rank(chosen) < rank(current.layer) => 0,
+        Some(_) => layer(chosen).map_or(0, |layer| layer.ring.head()),
+    }
 }
 
 /// What tier and wish leave of a layer (DESIGN, tiers: 3 halves the frame rate).
@@ -724,6 +870,17 @@ fn limit(selection: &Selection, tier: u8, layer: &Layer) -> Limit {
         temporal: temporal.min(selection.max_temporal.unwrap_or(u8::MAX)),
         thin: thin && layer.max_temporal == 0,
     }
+}
+
+/// RFC 3550, section 6.4.1: from the sender report that the receiver heard last.
+fn round_trip(report: &rtcp::ReportBlock, now: Micros, ntp_epoch: u64) -> Option<u64> {
+    let ntp = rtcp::ntp_middle(ntp_epoch.wrapping_add_signed(micros_to_ntp(now as i64)));
+    let ticks = ntp
+        .wrapping_sub(report.last_sr)
+        .wrapping_sub(report.delay_since_sr);
+    // Anything above a minute is a clock that jumped, not a round trip.
+    let told = report.last_sr != 0 && ticks < 60 << 16;
+    told.then(|| u64::from(ticks) * 1_000_000 / 65_536)
 }
 
 /// 24 bits of 6.18 fixed-point seconds (abs-send-time).

@@ -14,7 +14,7 @@ const CATCH_UP_TICKS: u32 = 90;
 /// Interval at which abs-capture-time is repeated (its specification asks for at most a second).
 const CAPTURE_TIME_US: Micros = 900_000;
 /// Retransmissions remembered, so that one loss is not repaired twice within a round trip.
-const RECENT: usize = 32;
+const RECENT: usize = 256;
 
 /// Catching up from the cached key frame: frames are sent as fast as the pacer lets them, with
 /// timestamps squeezed so that they end where live begins. A player that kept the original
@@ -29,6 +29,8 @@ struct CatchUp {
     behind: u32,
     /// Ticks between rewritten timestamps.
     spacing: u32,
+    /// Ticks between the rewritten timestamps of that frame and the newest.
+    ahead: u32,
 }
 
 /// What may be sent of a layer.
@@ -135,12 +137,18 @@ impl TrackOut {
         };
         let behind = layer.ring.frames_between(from, head).saturating_sub(1);
         let captured = layer.clock.captured(newest, track.clock_rate);
-        let spacing = self.align(newest, behind, captured.unwrap_or(now as i64), track.clock_rate);
+        let spacing = self.align(
+            newest,
+            behind,
+            captured.unwrap_or(now as i64),
+            track.clock_rate,
+        );
         self.catch_up = (behind > 0 && track.codec.is_video()).then_some(CatchUp {
             newest,
             frame: first,
             behind,
             spacing,
+            ahead: behind * spacing,
         });
         self.source = Some(source);
         self.cursor = from;
@@ -160,6 +168,29 @@ impl TrackOut {
         self.catch_up = None;
     }
 
+    /// Want a layer's key frame, of this index or later.
+    pub fn want(&mut self, layer: u8, switch_after: u64) {
+        self.target = Some(layer);
+        self.switch_after = switch_after;
+    }
+
+    /// Want no other layer any more.
+    pub fn want_none(&mut self) {
+        self.target = None;
+        self.switch_after = 0;
+    }
+
+    /// Number of a packet that came after the cursor had passed its place, if one was kept.
+    pub fn late(&self, index: u64) -> Option<Outgoing> {
+        let reserved = self.leaving_out.map_or(0, |(_, reserved)| reserved);
+        let (number, piece) = self.rewriter.late(self.source?, index, reserved)?;
+        Some(Outgoing::first(
+            number,
+            piece.timestamp_delta,
+            piece.offsets,
+        ))
+    }
+
     /// Numbers of a packet that is sent for the first time; packets come in ring order.
     #[inline]
     pub fn next_outgoing(&mut self, packet: &Packet) -> Option<Outgoing> {
@@ -175,13 +206,23 @@ impl TrackOut {
         let piece = *self.rewriter.current()?;
         let number = self.rewriter.advance(packet.index)?;
         self.sent_to = packet.index + 1;
-        Some(Outgoing::first(number, piece.timestamp_delta, piece.offsets))
+        Some(Outgoing::first(
+            number,
+            piece.timestamp_delta,
+            piece.offsets,
+        ))
     }
 
     /// Remember the frame that was sent last, so that another layer can go on from it.
     pub fn on_frame_sent(&mut self, timestamp: u32, captured: Option<i64>, now: Micros) {
-        let delta = self.rewriter.current().map_or(0, |piece| piece.timestamp_delta);
-        self.last_frame = Some((timestamp.wrapping_add(delta), captured.unwrap_or(now as i64)));
+        let delta = self
+            .rewriter
+            .current()
+            .map_or(0, |piece| piece.timestamp_delta);
+        self.last_frame = Some((
+            timestamp.wrapping_add(delta),
+            captured.unwrap_or(now as i64),
+        ));
     }
 
     /// Whether this packet's frame is left out. Remembers holes, so that numbers close the gap.
@@ -189,7 +230,9 @@ impl TrackOut {
     pub fn leave_out(&mut self, packet: &Packet, limit: Limit) -> bool {
         let temporal = packet.info.temporal;
         if limit.temporal < self.temporal
-            || (temporal > self.temporal && temporal <= limit.temporal && packet.info.temporal_switch)
+            || (temporal > self.temporal
+                && temporal <= limit.temporal
+                && packet.info.temporal_switch)
         {
             self.temporal = limit.temporal;
         }
@@ -210,7 +253,8 @@ impl TrackOut {
 
     /// Whether a repair of this number is not under way already.
     pub fn may_repair(&mut self, sequence: u16, pause: Micros, now: Micros) -> bool {
-        self.recent.retain(|(_, at)| now.saturating_sub(*at) < pause);
+        self.recent
+            .retain(|(_, at)| now.saturating_sub(*at) < pause);
         if self.recent.iter().any(|(recent, _)| *recent == sequence) {
             return false;
         }
@@ -241,6 +285,7 @@ impl TrackOut {
             return None;
         }
         if packet.carried.abs_capture_time.is_some() {
+            self.capture_time_at = Some(now);
             return packet.carried.abs_capture_time;
         }
         let due = self
@@ -283,11 +328,10 @@ impl TrackOut {
         let Some(catch_up) = self.catch_up else {
             return self.live_delta;
         };
-        let squeezed = catch_up.behind.wrapping_mul(catch_up.spacing);
         catch_up
             .newest
             .wrapping_add(self.live_delta)
-            .wrapping_sub(squeezed)
+            .wrapping_sub(catch_up.ahead)
             .wrapping_sub(timestamp)
     }
 
@@ -307,9 +351,14 @@ impl TrackOut {
             return;
         }
         catch_up.frame = packet.timestamp;
-        catch_up.behind = catch_up.behind.saturating_sub(1);
-        if catch_up.behind == 0 || packet.timestamp == catch_up.newest {
+        if packet.timestamp.wrapping_sub(catch_up.newest) as i32 >= 0 {
             self.catch_up = None;
+        } else if catch_up.behind > 1 {
+            catch_up.behind -= 1;
+            catch_up.ahead = catch_up.behind * catch_up.spacing;
+        } else {
+            // More frames come than were counted: a late packet has filled a hole.
+            catch_up.ahead = (catch_up.ahead / 2).max(1);
         }
         let holes = packet.index.saturating_sub(self.sent_to);
         let delta = self.delta(packet.timestamp);

@@ -3,10 +3,10 @@ import { test } from "node:test";
 import { capturedAt } from "../src/media/capture";
 import { readReceiving } from "../src/media/receiving";
 import { readSending } from "../src/media/sending";
-import { encodings, preferCodec } from "../src/studio/encodings";
+import { encodings, offerOnly } from "../src/studio/encodings";
 import { levelDb } from "../src/studio/meter";
 
-test("the wanted codec comes first, of H.264 constrained baseline in several packets", () => {
+test("only the wanted codec is offered, of H.264 constrained baseline in several packets first", () => {
   const codecs = [
     { mimeType: "video/VP8" },
     { mimeType: "video/rtx" },
@@ -14,11 +14,9 @@ test("the wanted codec comes first, of H.264 constrained baseline in several pac
     { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=0;profile-level-id=42e01f" },
     { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=1;profile-level-id=42e01f" },
   ];
-  assert.deepEqual(
-    preferCodec(codecs, "H264").map((codec) => codecs.indexOf(codec)),
-    [4, 2, 3, 0, 1],
-  );
-  assert.equal(preferCodec(codecs, "VP8")[0], codecs[0]);
+  const offered = (codec: string) => offerOnly(codecs, codec).map((one) => codecs.indexOf(one));
+  assert.deepEqual(offered("H264"), [4, 2, 3, 1]);
+  assert.deepEqual(offered("VP8"), [0, 1]);
 });
 
 test("three layers are a quarter, a half and the whole, lowest first", () => {
@@ -35,6 +33,11 @@ test("three layers are a quarter, a half and the whole, lowest first", () => {
       ["h", 1, 2_488_000],
     ],
   );
+  const rids = (width: number, height: number) =>
+    encodings({ width, height, fps: 30 }, true, "H264").map(({ rid }) => rid);
+  assert.deepEqual(rids(960, 540), ["l", "m", "h"]);
+  assert.deepEqual(rids(640, 360), ["m", "h"]);
+  assert.deepEqual(rids(320, 180), [undefined]);
   const [single, ...others] = encodings(picture, false, "H264");
   assert.deepEqual([single?.rid, others.length], [undefined, 0]);
   assert.ok(encodings(picture, true, "VP9").every((layer) => "scalabilityMode" in layer));

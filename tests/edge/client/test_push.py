@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -37,7 +39,7 @@ async def test_test_card_is_published_and_its_clock_is_read(codec: str) -> None:
     async with counterpart.serving() as base:
         args = _arguments(f"{base}/whip", "--codec", codec, "--size", "640x360", "--no-reconnect")
         publishing = asyncio.create_task(push.publish(args))
-        delays = []
+        delays: list[int] = []
         while len(delays) < 30:
             shown = await counterpart.clocks.get()
             if shown is not None:
@@ -94,8 +96,6 @@ def test_files_are_passed_through_where_they_fit(
 
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_file_loops_on_one_time_line(tmp_path: Path, b_frames: int) -> None:
-    import threading  # noqa: PLC0415
-
     path = tmp_path / "a.mp4"
     _write_file(path, b_frames=b_frames)
     source = MediaSource(str(path), _settings(), audio=True, loop=True)
@@ -109,7 +109,7 @@ def test_file_loops_on_one_time_line(tmp_path: Path, b_frames: int) -> None:
     source.run(sink, stop)
     times = [unit.media_time_s for unit in units]  # type: ignore[attr-defined]
     assert times == sorted(times)
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 0.1
+    assert max(b - a for a, b in pairwise(times)) < 0.1
     assert units[0].key  # type: ignore[attr-defined]
     assert all(unit.data.startswith(b"\0\0\0\1") for unit in units)  # type: ignore[attr-defined]
 
@@ -133,7 +133,8 @@ def test_exit_status_and_message(
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("2500k", 2_500_000), ("4M", 4_000_000), ("64000", 64000), ("1.5m", 1500000)]
+    ("text", "value"),
+    [("2500k", 2_500_000), ("4M", 4_000_000), ("64000", 64000), ("1.5m", 1500000)],
 )
 def test_bit_rates(text: str, value: int) -> None:
     assert bitrate(text) == value

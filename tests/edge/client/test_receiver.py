@@ -22,7 +22,7 @@ def _receiver(*, nack: bool = True) -> StreamReceiver:
 
 
 def _packets(frames: int, *, key_every: int = 1000, size: int = 3000) -> list[rtp.RtpPacket]:
-    packets = []
+    packets: list[rtp.RtpPacket] = []
     for index in range(frames):
         key = index % key_every == 0
         unit = bytes((0 if key else 1,)) + bytes(size)

@@ -14,6 +14,7 @@ from edge.client.outgoing import RING_PACKETS, OutgoingStream, StreamSpec
 from edge.client.sender import MediaSender
 from edge.client.sources import AccessUnit, KeyFrameRequests, VideoSettings
 from edge.client.transport import Transport
+
 from .pair import VIDEO
 
 pytestmark = pytest.mark.timeout(30)

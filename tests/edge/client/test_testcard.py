@@ -52,7 +52,9 @@ def test_one_wrong_cell_is_noticed(cell: int, wall_ms: int) -> None:
     [np.zeros((0, 0)), np.zeros(5), np.full((180, 320), 128), np.zeros((180, 30))],
     ids=["empty", "flat", "gray", "narrow"],
 )
-def test_pictures_without_a_clock_are_refused(picture: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+def test_pictures_without_a_clock_are_refused(
+    picture: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> None:
     assert read_clock(picture) is None
 
 
@@ -111,7 +113,7 @@ def test_beep_is_one_second_of_sound_then_silence() -> None:
     decoder = av.CodecContext.create("libopus", "r")
     loud = []
     for packet in packets * 2:
-        frames = decoder.decode(av.Packet(packet))  # type: ignore[attr-defined]
+        frames = decoder.decode(av.Packet(packet))
         loud += [float(np.abs(frame.to_ndarray()).max()) for frame in frames]
     scale = 1.0 if max(loud) <= 1.5 else 32768.0
     assert max(loud[:5]) / scale > 0.1

@@ -20,6 +20,7 @@ from edge.client.sources import AccessUnit
 from edge.client.transport import Transport
 from edge.client.viewer import Viewer
 from edge.model import CodecName
+
 from .pair import VIDEO, connected, description_of
 
 pytestmark = pytest.mark.timeout(30)

@@ -217,8 +217,7 @@ def test_each_code_is_answered_with_its_problem(scenario: Any, sections: dict[st
         assert body["retryable"] is code.retryable
         assert len(response.headers["traceparent"]) == 55
         if code.status in (429, 503) or code is ErrorCode.STREAM_NOT_FOUND:
-            if code is not ErrorCode.INTERNAL_ERROR:
-                assert int(response.headers["Retry-After"]) >= 1
+            assert int(response.headers["Retry-After"]) >= 1
         if code.status == 401:
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
 

@@ -15,15 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
+from edge.server.dtls_records import MTU, datagrams, explain
 from edge.server.transport import (
-    MTU,
     PROFILES,
     Certificate,
     Channel,
     Transport,
     TransportSpec,
-    _explain,
-    datagrams,
 )
 
 KEY_BYTES = {"SRTP_AEAD_AES_128_GCM": 28, "SRTP_AEAD_AES_256_GCM": 44, "SRTP_AES128_CM_SHA1_80": 30}
@@ -244,13 +242,10 @@ def test_a_curve_that_tls_refuses_is_named_with_its_remedy() -> None:
             .sign(key, hashes.SHA256())
         )  # fmt: skip
         der = certificate.public_bytes(serialization.Encoding.DER)
-        text = _explain(SSL.Error([("SSL routines", "", "wrong curve")]), [der])
+        text = explain(["wrong curve"], [der])
         assert "secp224r1" in text and "P-256" in text and "cert_file" in text
-        assert (
-            _explain(SSL.Error([("SSL routines", "", "no shared cipher")]), [])
-            == "no shared cipher"
-        )
-        assert _explain(SSL.Error(), []) == "DTLS handshake failed"
+        assert explain(["no shared cipher"], []) == "no shared cipher"
+        assert explain([], []) == "DTLS handshake failed"
 
     asyncio.run(run())
 
@@ -304,7 +299,7 @@ def test_rubbish_is_ignored_or_fails_the_session(rubbish: list[bytes]) -> None:
     """Invariant: no exception, no answer longer than a flight, whatever a peer sends."""
 
     async def run() -> None:
-        near, owner, _ = pair()
+        near, _, _ = pair()
         for datagram in rubbish:
             near.receive(datagram)
         near.close()

@@ -43,8 +43,10 @@ def test_a_player_joins_and_its_extensions_are_linked() -> None:
         response = await player.watch("t1")
         where = response.headers["Location"]
         assert response.headers.getall("Link") == [
-            f'<{where}/events>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; '
-            'events="active,inactive,layers,reconnect,viewercount"',
+            (
+                f'<{where}/events>; rel="urn:ietf:params:whep:ext:core:server-sent-events"; '
+                'events="active,inactive,layers,reconnect,viewercount"'
+            ),
             f'<{where}/layer>; rel="urn:ietf:params:whep:ext:core:layer"',
         ]
         await edge.until(lambda: edge.gateway.driver.streams[0].machine.viewers == 1)

@@ -24,8 +24,10 @@ def test_created_has_everything_that_clients_look_at() -> None:
         assert response.headers["Accept-Patch"] == "application/trickle-ice-sdpfrag"
         assert response.headers.getall("Link") == [
             '<stun:stun.example:3478>; rel="ice-server"',
-            '<turn:turn.example>; rel="ice-server"; username="u"; credential="p"; '
-            'credential-type="password"',
+            (
+                '<turn:turn.example>; rel="ice-server"; username="u"; credential="p"; '
+                'credential-type="password"'
+            ),
         ]
         exposed = response.headers["Access-Control-Expose-Headers"]
         assert {"Location", "ETag", "Link"} <= set(exposed.split(", "))

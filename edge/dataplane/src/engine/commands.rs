@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 impl Engine {
     pub(super) fn open_session(&mut self, handle: u64, ice: Ice, now: Micros) {
+        self.remove(handle);
         let user = ice.local_ufrag.clone();
         let session = Box::new(Session::new(handle, ice, now));
         let slot = match self.free.pop() {
@@ -67,7 +68,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn add_publisher(&mut self, handle: u64, number: u32, epoch: u32, spec: PublisherSpec) {
+    pub(super) fn add_publisher(
+        &mut self,
+        handle: u64,
+        number: u32,
+        epoch: u32,
+        spec: PublisherSpec,
+    ) {
         let Some(slot) = self.slot(handle) else {
             return;
         };
@@ -75,8 +82,11 @@ impl Engine {
         let Some(ingest) = Ingest::new(number, epoch, spec, sender) else {
             return; // Python negotiates only codecs that are known here
         };
+        self.leave_role(slot);
         let shapes: Arc<[TrackShape]> = ingest.shapes().into();
-        self.open_stream(number, epoch, &shapes);
+        if !self.open_stream(number, epoch, &shapes) {
+            return; // taken over before it began
+        }
         if let Some(stream) = self.streams.get_mut(&number) {
             stream.home = Some(slot);
         }
@@ -92,7 +102,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn add_subscriber(&mut self, handle: u64, number: u32, spec: SubscriberSpec, now: Micros) {
+    pub(super) fn add_subscriber(
+        &mut self,
+        handle: u64,
+        number: u32,
+        spec: SubscriberSpec,
+        now: Micros,
+    ) {
         let bitrates = (
             self.config.start_bitrate_bps,
             self.config.min_bitrate_bps,
@@ -104,6 +120,7 @@ impl Engine {
         let Some(mut egress) = Egress::new(number, spec, bitrates, now) else {
             return;
         };
+        self.leave_role(slot);
         let tier = self.tier;
         let stream = self
             .streams
@@ -146,6 +163,7 @@ impl Engine {
         let Some(slot) = self.handles.remove(&handle) else {
             return;
         };
+        self.leave_role(slot);
         let taken = self.sessions.get_mut(slot as usize).and_then(Option::take);
         let Some(session) = taken else {
             return;
@@ -153,16 +171,36 @@ impl Engine {
         self.free.push(slot);
         self.stats.sessions -= 1;
         for path in &session.paths {
-            self.paths.remove(path);
+            if self.paths.get(path) == Some(&slot) {
+                self.paths.remove(path);
+            }
         }
         for ice in &session.ice {
-            self.users.remove(&ice.local_ufrag);
+            if self.users.get(&ice.local_ufrag) == Some(&slot) {
+                self.users.remove(&ice.local_ufrag);
+            }
         }
-        match session.role {
+    }
+
+    /// A session stops doing what it does.
+    fn leave_role(&mut self, slot: u32) {
+        let Some(session) = self.session_mut(slot) else {
+            return;
+        };
+        match std::mem::replace(&mut session.role, Role::Idle) {
             Role::Subscriber(mut egress) => {
                 if let Some(stream) = self.streams.get_mut(&egress.stream) {
                     stream.subscribers.retain(|other| *other != slot);
                     count(&mut self.stats, stream, &mut egress);
+                }
+                // Whoever moved up in a fan-out that is under way must not be passed over; those
+                // who are up to date cost it a comparison.
+                for job in self
+                    .jobs
+                    .iter_mut()
+                    .filter(|job| job.stream == egress.stream)
+                {
+                    job.served = 0;
                 }
             }
             Role::Publisher(ingest) => {

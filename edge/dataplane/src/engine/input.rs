@@ -10,6 +10,9 @@ use crate::transmit::{Path, Tos};
 use crate::types::{Micros, Ssrc};
 use std::sync::Arc;
 
+/// A path whose session was alive this lately cannot go to another session.
+const PATH_IN_USE_US: Micros = 3_000_000;
+
 impl Engine {
     pub(super) fn on_stun(&mut self, path: Path, datagram: &[u8], now: Micros) -> Result<(), Drop> {
         let stun::Message::BindingRequest(request) = stun::parse(datagram)? else {
@@ -22,6 +25,14 @@ impl Engine {
             .users
             .get(request.local_ufrag)
             .ok_or(Drop::UnknownUser)?;
+        let owner = self
+            .paths
+            .get(&path)
+            .copied()
+            .filter(|owner| *owner != slot);
+        if owner.is_some_and(|owner| self.is_in_use(owner, path, now)) {
+            return Err(Drop::UnknownSource); // a forged source address must not take it over
+        }
         let session = self.session_mut(slot).ok_or(Drop::UnknownUser)?;
         let handle = session.handle;
         let (password, validated) = session.on_binding_request(&request, datagram, path, now)?;
@@ -40,13 +51,23 @@ impl Engine {
         if let Some(old) = validated.evicted {
             self.paths.remove(&old);
         }
-        if validated.new_path {
-            self.paths.insert(path, slot);
+        if let Some(owner) = owner.and_then(|owner| self.session_mut(owner)) {
+            owner.lose_path(path);
+        }
+        self.paths.insert(path, slot);
+        for user in validated.retired {
+            self.users.remove(&user);
         }
         if validated.selected {
             self.events.push(Event::PathSelected { handle, path });
         }
         Ok(())
+    }
+
+    fn is_in_use(&self, owner: u32, path: Path, now: Micros) -> bool {
+        self.session(owner).is_some_and(|session| {
+            session.path == Some(path) && now.saturating_sub(session.alive) < PATH_IN_USE_US
+        })
     }
 
     pub(super) fn on_dtls(&mut self, path: Path, datagram: &[u8]) -> Result<(), Drop> {
@@ -60,7 +81,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn on_srtp(&mut self, path: Path, datagram: &mut [u8], now: Micros) -> Result<(), Drop> {
+    pub(super) fn on_srtp(
+        &mut self,
+        path: Path,
+        datagram: &mut [u8],
+        now: Micros,
+    ) -> Result<(), Drop> {
         let slot = *self.paths.get(&path).ok_or(Drop::UnknownSource)?;
         // RFC 5761, section 4: payload types 64 to 95 with the marker bit are RTCP.
         match datagram.get(1) {
@@ -70,7 +96,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_rtp(&mut self, slot: u32, datagram: &mut [u8], now: Micros) -> Result<(), Drop> {
+    pub(super) fn on_rtp(
+        &mut self,
+        slot: u32,
+        datagram: &mut [u8],
+        now: Micros,
+    ) -> Result<(), Drop> {
         let header = Header::parse(datagram)?;
         let session = self.session_mut(slot).ok_or(Drop::UnknownSource)?;
         let inbound = session.inbound.as_mut().ok_or(Drop::NotAuthentic)?;
@@ -95,7 +126,12 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn on_srtcp(&mut self, slot: u32, datagram: &mut [u8], now: Micros) -> Result<(), Drop> {
+    pub(super) fn on_srtcp(
+        &mut self,
+        slot: u32,
+        datagram: &mut [u8],
+        now: Micros,
+    ) -> Result<(), Drop> {
         let session = self.session_mut(slot).ok_or(Drop::UnknownSource)?;
         let inbound = session.inbound.as_mut().ok_or(Drop::NotAuthentic)?;
         let end = inbound.unprotect_rtcp(datagram)?;
@@ -118,7 +154,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_player_rtcp(&mut self, slot: u32, compound: &[u8], now: Micros) -> Result<(), Drop> {
+    pub(super) fn on_player_rtcp(
+        &mut self,
+        slot: u32,
+        compound: &[u8],
+        now: Micros,
+    ) -> Result<(), Drop> {
         for packet in rtcp::packets(compound) {
             match packet? {
                 rtcp::Packet::ReceiverReport { reports, .. }
@@ -128,10 +169,10 @@ impl Engine {
                     }
                 }
                 rtcp::Packet::Nack { media, lost, .. } => self.on_nack(slot, media, lost, now),
-                rtcp::Packet::Pli { media, .. } => self.on_picture_lost(slot, media),
+                rtcp::Packet::Pli { media, .. } => self.on_picture_lost(slot, media, now),
                 rtcp::Packet::Fir { entries, .. } => {
                     for (media, _) in entries {
-                        self.on_picture_lost(slot, media);
+                        self.on_picture_lost(slot, media, now);
                     }
                 }
                 rtcp::Packet::Remb { bitrate_bps, .. } => {
@@ -155,13 +196,18 @@ impl Engine {
         let Some(egress) = self.egress_mut(slot) else {
             return;
         };
-        egress.on_report(report, now, ntp_epoch);
-        if let Some(rtt) = egress.rtt_us {
+        if let Some(rtt) = egress.on_report(report, now, ntp_epoch) {
             self.stats.media_rtt.observe(rtt);
         }
     }
 
-    pub(super) fn on_nack(&mut self, slot: u32, media: Ssrc, lost: rtcp::NackList<'_>, now: Micros) {
+    pub(super) fn on_nack(
+        &mut self,
+        slot: u32,
+        media: Ssrc,
+        lost: rtcp::NackList<'_>,
+        now: Micros,
+    ) {
         let Some(egress) = self.egress_mut(slot) else {
             return;
         };
@@ -172,14 +218,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_picture_lost(&mut self, slot: u32, media: Ssrc) {
+    pub(super) fn on_picture_lost(&mut self, slot: u32, media: Ssrc, now: Micros) {
         self.stats.keyframe_requests_received += 1;
-        let Some(egress) = self.egress_mut(slot) else {
+        let Some((session, streams)) = self.split(slot) else {
             return;
         };
-        let stream = egress.stream;
-        if let Some(layer) = egress.on_picture_lost(media) {
-            self.want(stream, layer);
+        let Role::Subscriber(egress) = &mut session.role else {
+            return;
+        };
+        let number = egress.stream;
+        let (Some(layer), Some(stream)) = (egress.on_picture_lost(media), streams.get(&number))
+        else {
+            return;
+        };
+        if stream.deaf && egress.restart(stream, now) {
+            self.schedule_one(slot);
         }
+        self.want(number, layer);
     }
 }

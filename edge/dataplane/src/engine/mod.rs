@@ -28,6 +28,8 @@ use std::sync::mpsc::Sender;
 
 /// Interval of the duties that no packet triggers.
 const TICK_US: Micros = 10_000;
+/// Interval at which workers are told again what they may have missed: the bus is lossy.
+const REPEAT_US: Micros = 1_000_000;
 /// Interval of slow duties: meters, idle publishers, changed layers.
 const SLOW_TICK_US: Micros = 250_000;
 /// Stream number of a job that serves one subscriber only (its slot stands in `served`).
@@ -39,19 +41,59 @@ const MAX_CONTROL: usize = 8_192;
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Command {
-    OpenSession { handle: u64, ice: Ice },
-    RestartIce { handle: u64, ice: Ice },
-    Send { handle: u64, datagram: Vec<u8> },
-    SetKeys { handle: u64, profile: Profile, local: Vec<u8>, remote: Vec<u8> },
-    AddPublisher { handle: u64, stream: u32, epoch: u32, spec: PublisherSpec },
-    AddSubscriber { handle: u64, stream: u32, spec: SubscriberSpec },
-    Select { handle: u64, selection: Selection },
-    SetTier { stream: Option<u32>, tier: u8 },
-    RequestKeyframe { stream: u32 },
-    Remove { handle: u64 },
-    RemoveStream { stream: u32 },
-    Stats { reply: Sender<Snapshot> },
-    SessionStats { handle: u64, reply: Sender<Option<SessionStats>> },
+    OpenSession {
+        handle: u64,
+        ice: Ice,
+    },
+    RestartIce {
+        handle: u64,
+        ice: Ice,
+    },
+    Send {
+        handle: u64,
+        datagram: Vec<u8>,
+    },
+    SetKeys {
+        handle: u64,
+        profile: Profile,
+        local: Vec<u8>,
+        remote: Vec<u8>,
+    },
+    AddPublisher {
+        handle: u64,
+        stream: u32,
+        epoch: u32,
+        spec: PublisherSpec,
+    },
+    AddSubscriber {
+        handle: u64,
+        stream: u32,
+        spec: SubscriberSpec,
+    },
+    Select {
+        handle: u64,
+        selection: Selection,
+    },
+    SetTier {
+        stream: Option<u32>,
+        tier: u8,
+    },
+    RequestKeyframe {
+        stream: u32,
+    },
+    Remove {
+        handle: u64,
+    },
+    RemoveStream {
+        stream: u32,
+    },
+    Stats {
+        reply: Sender<Snapshot>,
+    },
+    SessionStats {
+        handle: u64,
+        reply: Sender<Option<SessionStats>>,
+    },
     Stop,
 }
 
@@ -59,25 +101,62 @@ pub enum Command {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Event {
-    PathSelected { handle: u64, path: Path },
-    Dtls { handle: u64, datagram: Vec<u8> },
-    ConsentLapsed { handle: u64 },
-    Publishing { stream: u32, handle: u64 },
-    Idle { stream: u32, handle: u64 },
-    Layers { stream: u32, layers: Vec<LayerStats> },
-    FirstFrame { handle: u64, after: Micros },
-    LayerSwitched { handle: u64, rid: String },
-    Stopped { worker: u16, reason: String },
+    PathSelected {
+        handle: u64,
+        path: Path,
+    },
+    Dtls {
+        handle: u64,
+        datagram: Vec<u8>,
+    },
+    ConsentLapsed {
+        handle: u64,
+    },
+    Publishing {
+        stream: u32,
+        handle: u64,
+    },
+    Idle {
+        stream: u32,
+        handle: u64,
+    },
+    Layers {
+        stream: u32,
+        layers: Vec<LayerStats>,
+    },
+    FirstFrame {
+        handle: u64,
+        after: Micros,
+    },
+    LayerSwitched {
+        handle: u64,
+        rid: String,
+    },
+    Stopped {
+        worker: u16,
+        reason: String,
+    },
 }
 
 /// What workers tell one another. A worker that is too slow to take it loses packets.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Bus {
-    Opened { stream: u32, epoch: u32, shapes: Arc<[TrackShape]> },
+    Opened {
+        stream: u32,
+        epoch: u32,
+        shapes: Arc<[TrackShape]>,
+    },
     Packets(Arc<[(Place, Arc<Packet>)]>),
     Clock(ClockReport),
-    KeyframeWanted { stream: u32, layer: u8 },
+    KeyframeWanted {
+        stream: u32,
+        layer: u8,
+    },
+    Deaf {
+        stream: u32,
+        deaf: bool,
+    },
 }
 
 /// A fan-out in progress.
@@ -129,6 +208,8 @@ pub struct Engine {
     next_tick: Micros,
     /// Next slow tick.
     next_slow_tick: Micros,
+    /// When workers are told again what they may have missed.
+    next_repeat: Micros,
     /// Counters.
     pub stats: WorkerStats,
     /// Last told shape of each stream's layers.
@@ -158,6 +239,7 @@ impl Engine {
             has_peers,
             next_tick: 0,
             next_slow_tick: 0,
+            next_repeat: 0,
             stats: WorkerStats::default(),
             told_layers: HashMap::new(),
         }
@@ -179,7 +261,10 @@ impl Engine {
 
     /// When `poll` must be called although nothing came in.
     pub fn deadline(&self) -> Option<Micros> {
-        let held = self.held.iter().map(|(_, since)| since + self.config.hold_us);
+        let held = self
+            .held
+            .iter()
+            .map(|(_, since)| since + self.config.hold_us);
         let paced = self
             .paced
             .iter()
@@ -208,10 +293,7 @@ impl Engine {
         if let Some(slot) = self.paths.remove(&path)
             && let Some(session) = self.session_mut(slot)
         {
-            session.paths.retain(|known| *known != path);
-            if session.path == Some(path) {
-                session.path = session.paths.last().copied();
-            }
+            session.lose_path(path);
         }
     }
 
@@ -270,14 +352,30 @@ impl Engine {
                 stream,
                 epoch,
                 shapes,
-            } => self.open_stream(stream, epoch, &shapes),
+            } => {
+                self.open_stream(stream, epoch, &shapes);
+            }
             Bus::Packets(packets) => {
                 for (place, packet) in packets.iter() {
                     self.take(*place, Arc::clone(packet), now);
                 }
             }
             Bus::Clock(report) => self.set_clock(report),
-            Bus::KeyframeWanted { stream, layer } => self.want(stream, layer),
+            Bus::KeyframeWanted { stream, layer } => {
+                // Only the home asks; workers without it would send the wish round and round.
+                if self
+                    .streams
+                    .get(&stream)
+                    .is_some_and(|stream| stream.home.is_some())
+                {
+                    self.want(stream, layer);
+                }
+            }
+            Bus::Deaf { stream, deaf } => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.deaf = deaf;
+                }
+            }
         }
     }
 

@@ -48,6 +48,10 @@ impl Engine {
             let Some(stream) = self.streams.get(&job.stream) else {
                 return false;
             };
+            if job.served == 0 && stream.has_late() {
+                self.queue_late(job.stream);
+                continue;
+            }
             let count = stream.subscribers.len();
             if job.served >= count {
                 self.finish_job(job.stream);
@@ -72,10 +76,23 @@ impl Engine {
             return;
         };
         stream.rotation = stream.rotation.wrapping_add(1);
-        let tracks = [stream.audio.as_mut(), stream.video.as_mut()];
-        for layer in tracks.into_iter().flatten().flat_map(|track| &mut track.layers) {
-            layer.late.clear();
+    }
+
+    /// What came late goes to everyone who has passed it, once.
+    fn queue_late(&mut self, number: u32) {
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return;
+        };
+        for slot in &stream.subscribers {
+            let session = self
+                .sessions
+                .get_mut(*slot as usize)
+                .and_then(Option::as_deref_mut);
+            if let Some(Role::Subscriber(egress)) = session.map(|session| &mut session.role) {
+                egress.queue_late(stream);
+            }
         }
+        stream.clear_late();
     }
 
     /// True when the batch is full.
@@ -104,17 +121,12 @@ impl Engine {
             now,
             ntp_epoch,
         };
-        if stream.has_late() {
-            if !sending.batch.is_empty() {
-                return true;
-            }
-            egress.pump_late(stream, &mut sending);
-        }
         let first = !egress.started;
         let pump = egress.pump(stream, &mut sending);
         let handle = session.handle;
         if first && egress.started {
             let after = now.saturating_sub(egress.joined);
+            egress.next_report = now; // sound and picture can be played together only after it
             self.events.push(Event::FirstFrame { handle, after });
         }
         if egress.layer().is_some() && egress.layer() != egress.told_layer {

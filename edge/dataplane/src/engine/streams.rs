@@ -4,20 +4,21 @@ use super::{Engine, Job, ONE_SUBSCRIBER};
 use crate::publisher::ClockReport;
 use crate::ring::Packet;
 use crate::session::Role;
-use crate::stream::{Place, Stream, TrackShape};
+use crate::stream::{Place, Stream, Taken, TrackShape};
 use crate::types::{Kind, Micros};
 use std::sync::Arc;
 
 impl Engine {
-    pub(super) fn open_stream(&mut self, number: u32, epoch: u32, shapes: &[TrackShape]) {
-        let tier = self.tier;
+    /// False when a newer publication is known already.
+    pub(super) fn open_stream(&mut self, number: u32, epoch: u32, shapes: &[TrackShape]) -> bool {
         let ring_packets = self.config.ring_packets;
+        let tier = self.tier;
         let stream = self
             .streams
             .entry(number)
             .or_insert_with(|| Stream::new(number, tier));
         if epoch <= stream.epoch {
-            return; // a late message of an older publication
+            return false; // a late message of an older publication
         }
         stream.open(epoch, shapes, ring_packets);
         let former = stream.home.take();
@@ -27,7 +28,27 @@ impl Engine {
         }
         for slot in subscribers {
             if let Some(egress) = self.egress_mut(slot) {
+                egress.on_opened();
+            }
+        }
+        true
+    }
+
+    /// A key frame has begun: who waits for one chooses now.
+    fn wake_waiting(&mut self, number: u32, now: Micros) {
+        let Some(stream) = self.streams.get(&number) else {
+            return;
+        };
+        for slot in &stream.subscribers {
+            let session = self
+                .sessions
+                .get_mut(*slot as usize)
+                .and_then(Option::as_deref_mut);
+            if let Some(Role::Subscriber(egress)) = session.map(|session| &mut session.role)
+                && egress.is_waiting()
+            {
                 egress.next_choice = 0;
+                self.next_tick = self.next_tick.min(now);
             }
         }
     }
@@ -37,8 +58,8 @@ impl Engine {
             return;
         };
         let complete = packet.marker || place.kind == Kind::Audio;
-        let key = packet.info.key && place.kind == Kind::Video;
-        if !stream.take(place, packet) {
+        let taken = stream.take(place, packet);
+        if taken == Taken::Nothing {
             return;
         }
         if stream.subscribers.is_empty() {
@@ -47,8 +68,8 @@ impl Engine {
             }
             return;
         }
-        if key {
-            self.next_tick = self.next_tick.min(now); // somebody may wait for it
+        if taken == Taken::KeyFrame {
+            self.wake_waiting(place.stream, now);
         }
         let number = place.stream;
         let held = self.held.iter().position(|(stream, _)| *stream == number);
@@ -78,9 +99,12 @@ impl Engine {
 
     pub(super) fn set_clock(&mut self, report: ClockReport) {
         if let Some(stream) = self.streams.get_mut(&report.place.stream)
+            && let Some(clock_rate) = stream
+                .track(report.place.kind)
+                .map(|track| track.clock_rate)
             && let Some(layer) = stream.layer_mut(report.place)
         {
-            layer.clock.on_report(report.timestamp, report.at);
+            layer.on_report(report.timestamp, report.at, clock_rate);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Duties that no packet triggers: consent, feedback, reports, layer choice, key-frame requests.
 
-use super::{Bus, Engine, Event, SLOW_TICK_US, TICK_US};
+use super::{Bus, Engine, Event, REPEAT_US, SLOW_TICK_US, TICK_US};
+use crate::publisher::Asked;
 use crate::session::Role;
 use crate::stream::MAX_LAYERS;
 use crate::transmit::Tos;
@@ -8,7 +9,6 @@ use crate::types::Micros;
 
 impl Engine {
     pub(super) fn tick(&mut self, now: Micros) {
-        self.next_tick = now + TICK_US;
         let slow = now >= self.next_slow_tick;
         if slow {
             self.next_slow_tick = now + SLOW_TICK_US;
@@ -22,6 +22,30 @@ impl Engine {
         self.request_keyframes(now);
         if slow {
             self.tell_layers(now);
+        }
+        if now >= self.next_repeat && self.has_peers {
+            self.next_repeat = now + REPEAT_US;
+            self.repeat();
+        }
+        self.next_tick = now + TICK_US;
+    }
+
+    /// A worker that was too slow to take "opened" would never show the stream.
+    fn repeat(&mut self) {
+        for stream in self.streams.values() {
+            let home = stream.home.and_then(|slot| self.session(slot));
+            if let Some(Role::Publisher(ingest)) = home.map(|session| &session.role) {
+                let (number, epoch) = (stream.number, stream.epoch);
+                self.bus.push(Bus::Opened {
+                    stream: number,
+                    epoch,
+                    shapes: ingest.shapes().into(),
+                });
+                self.bus.push(Bus::Deaf {
+                    stream: number,
+                    deaf: stream.deaf,
+                });
+            }
         }
     }
 
@@ -43,7 +67,10 @@ impl Engine {
                 if egress.next_choice <= now {
                     self.choose(slot, now);
                 }
-                if self.egress(slot).is_some_and(|egress| egress.next_report <= now) {
+                if self
+                    .egress(slot)
+                    .is_some_and(|egress| egress.next_report <= now)
+                {
                     self.report(slot, now);
                 }
             }
@@ -53,7 +80,7 @@ impl Engine {
 
     pub(super) fn tick_publisher(&mut self, slot: u32, slow: bool, now: Micros) {
         let idle = (self.config.idle_timeout_s * 1e6) as Micros;
-        let mut compound = Vec::new();
+        let mut compounds = Vec::new();
         let Some(session) = self.session_mut(slot) else {
             return;
         };
@@ -64,11 +91,15 @@ impl Engine {
         let number = ingest.stream;
         let due = ingest.deadline().is_some_and(|due| due <= now);
         if due {
-            ingest.feedback(now, &mut compound);
+            compounds = ingest.feedback(now);
         }
+        let deaf = ingest.is_deaf(now);
         let broken = ingest.expire(now);
         let (asked, lost) = ingest.take_losses();
-        let silent = slow && ingest.last_media.is_some_and(|last| now.saturating_sub(last) > idle);
+        let silent = slow
+            && ingest
+                .last_media
+                .is_some_and(|last| now.saturating_sub(last) > idle);
         if silent {
             ingest.last_media = None;
             ingest.announced = false;
@@ -87,7 +118,25 @@ impl Engine {
                 stream.dropped.ingest += 1;
             }
         }
-        self.send_rtcp(slot, compound);
+        self.note_deaf(number, deaf);
+        for compound in compounds {
+            self.send_rtcp(slot, compound);
+        }
+    }
+
+    fn note_deaf(&mut self, number: u32, deaf: bool) {
+        let Some(stream) = self.streams.get_mut(&number) else {
+            return;
+        };
+        if stream.deaf != deaf {
+            stream.deaf = deaf;
+            if self.has_peers {
+                self.bus.push(Bus::Deaf {
+                    stream: number,
+                    deaf,
+                });
+            }
+        }
     }
 
     pub(super) fn choose(&mut self, slot: u32, now: Micros) {
@@ -104,18 +153,22 @@ impl Engine {
         };
         egress.choose(stream, now);
         let wanted = egress.wanted_layer();
-        let waiting = egress.paced.is_some();
+        let paced = egress.paced;
+        let may_ask = egress.may_ask(now);
         if let Some(layer) = wanted {
             let ready = egress.can_switch(stream);
             if ready {
                 self.schedule_one(slot);
-            } else if let Some(stream) = self.streams.get_mut(&number)
+            } else if may_ask
+                && let Some(stream) = self.streams.get_mut(&number)
                 && let Some(wanted) = stream.wanted.get_mut(usize::from(layer))
             {
                 *wanted = true;
             }
         }
-        if waiting && !self.paced.contains(&slot) {
+        if paced.is_some_and(|due| due <= now) {
+            self.schedule_one(slot);
+        } else if paced.is_some() && !self.paced.contains(&slot) {
             self.paced.push(slot);
         }
     }
@@ -129,6 +182,7 @@ impl Engine {
             return;
         };
         let Some(stream) = streams.get(&egress.stream) else {
+            egress.next_report = now + crate::subscriber::REPORT_US;
             return;
         };
         for compound in egress.reports(stream, now, ntp_epoch) {
@@ -157,13 +211,28 @@ impl Engine {
                 continue;
             };
             let mut compound = Vec::new();
-            if let Some(session) = self.session_mut(slot)
-                && let Role::Publisher(ingest) = &mut session.role
-                && ingest.request_keyframe(layer, pause, now, &mut compound)
-            {
-                self.stats.keyframe_requests += 1;
-                self.send_rtcp(slot, compound);
+            let Some(session) = self.session_mut(slot) else {
+                continue;
+            };
+            let Role::Publisher(ingest) = &mut session.role else {
+                continue;
+            };
+            match ingest.request_keyframe(layer, pause, now, &mut compound) {
+                Asked::Now => {
+                    self.stats.keyframe_requests += 1;
+                    self.send_rtcp(slot, compound);
+                }
+                Asked::Later => self.still_want(stream, layer),
+                Asked::Never => {}
             }
+        }
+    }
+
+    fn still_want(&mut self, stream: u32, layer: u8) {
+        if let Some(stream) = self.streams.get_mut(&stream)
+            && let Some(wanted) = stream.wanted.get_mut(usize::from(layer))
+        {
+            *wanted = true; // until it may be asked again, or a key frame comes
         }
     }
 
@@ -192,7 +261,16 @@ impl Engine {
             let layers = self.layers(number, now);
             let shape: Vec<_> = layers
                 .iter()
-                .map(|l| (l.rid.clone(), l.rank, l.width, l.height, l.active, l.fmtp.clone()))
+                .map(|l| {
+                    (
+                        l.rid.clone(),
+                        l.rank,
+                        l.width,
+                        l.height,
+                        l.active,
+                        l.fmtp.clone(),
+                    )
+                })
                 .collect();
             if self.told_layers.get(&number) != Some(&shape) {
                 self.told_layers.insert(number, shape);

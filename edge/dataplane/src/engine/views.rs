@@ -12,10 +12,12 @@ impl Engine {
         let Some(stream) = self.streams.get(&number) else {
             return Vec::new();
         };
-        let ingest = stream.home.and_then(|slot| match &self.session(slot)?.role {
-            Role::Publisher(ingest) => Some(ingest),
-            _ => None,
-        });
+        let ingest = stream
+            .home
+            .and_then(|slot| match &self.session(slot)?.role {
+                Role::Publisher(ingest) => Some(ingest),
+                _ => None,
+            });
         let describe = |kind: &'static str, track: &Track| -> Vec<LayerStats> {
             let layers = track.layers.iter().enumerate();
             layers

@@ -10,6 +10,7 @@ use crate::types::Micros;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -61,6 +62,38 @@ impl Clock {
     }
 }
 
+/// Wakes a worker. A worker that was woken and has not looked yet is not woken again: each write
+/// to an eventfd may cost a switch of threads.
+#[derive(Debug)]
+struct Waker {
+    /// Readable when woken.
+    event: EventFd,
+    /// Whether it was woken and has not looked.
+    woken: AtomicBool,
+}
+
+impl Waker {
+    fn new() -> io::Result<Self> {
+        Ok(Waker {
+            event: EventFd::new()?,
+            woken: AtomicBool::new(false),
+        })
+    }
+
+    /// To be called after the message was put where the worker looks.
+    fn wake(&self) {
+        if !self.woken.swap(true, Ordering::SeqCst) {
+            self.event.wake();
+        }
+    }
+
+    /// To be called when the descriptor was readable, before the worker looks.
+    fn reset(&self) {
+        self.event.reset();
+        self.woken.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Events on their way to Python.
 #[derive(Debug)]
 pub struct Mailbox {
@@ -103,7 +136,7 @@ struct Inbox {
     /// Packets of other workers.
     bus: SyncSender<Bus>,
     /// Wakes the worker.
-    wake: Arc<EventFd>,
+    wake: Arc<Waker>,
 }
 
 /// All workers.
@@ -128,10 +161,10 @@ struct Worker {
     socket: UdpSocket,
     tcp: Option<Tcp>,
     poller: Poller,
-    wake: Arc<EventFd>,
+    wake: Arc<Waker>,
     commands: Receiver<Command>,
     bus: Receiver<Bus>,
-    peers: Vec<(SyncSender<Bus>, Arc<EventFd>)>,
+    peers: Vec<(SyncSender<Bus>, Arc<Waker>)>,
     mailbox: Arc<Mailbox>,
     receiver: sys::Receiver,
     sender: sys::Sender,
@@ -153,7 +186,7 @@ impl Workers {
         for _ in 0..config.workers.max(1) {
             let (commands, command_receiver) = channel();
             let (bus, bus_receiver) = sync_channel(BUS_DEPTH);
-            let wake = Arc::new(EventFd::new()?);
+            let wake = Arc::new(Waker::new()?);
             receivers.push((command_receiver, bus_receiver, Arc::clone(&wake)));
             inboxes.push(Inbox {
                 commands,
@@ -232,8 +265,8 @@ impl Worker {
         number: u16,
         config: &Arc<Config>,
         clock: Clock,
-        (commands, bus, wake): (Receiver<Command>, Receiver<Bus>, Arc<EventFd>),
-        peers: Vec<(SyncSender<Bus>, Arc<EventFd>)>,
+        (commands, bus, wake): (Receiver<Command>, Receiver<Bus>, Arc<Waker>),
+        peers: Vec<(SyncSender<Bus>, Arc<Waker>)>,
         mailbox: Arc<Mailbox>,
     ) -> io::Result<Self> {
         let ip: IpAddr = config
@@ -248,7 +281,7 @@ impl Worker {
         sys::set_buffer(fd, false, config.send_buffer_bytes)?;
         let poller = Poller::new()?;
         poller.add(fd, TOKEN_UDP)?;
-        poller.add(wake.as_raw_fd(), TOKEN_WAKE)?;
+        poller.add(wake.event.as_raw_fd(), TOKEN_WAKE)?;
         let tcp = listener.map(Tcp::new).transpose()?;
         if let Some(tcp) = &tcp {
             poller.add(tcp.listener().as_raw_fd(), TOKEN_LISTENER)?;
@@ -313,6 +346,9 @@ impl Worker {
             ready.clear();
             let timeout = self.timeout(tcp_waiting);
             self.poller.wait(Some(timeout), &mut ready)?;
+            if ready.contains(&TOKEN_WAKE) {
+                self.wake.reset();
+            }
             let now = self.clock.now();
             if self.take_commands(now) {
                 return Ok(());
@@ -340,7 +376,6 @@ impl Worker {
 
     /// True when it is time to stop.
     fn take_commands(&mut self, now: Micros) -> bool {
-        self.wake.reset();
         while let Ok(command) = self.commands.try_recv() {
             if matches!(command, Command::Stop) {
                 return true;

@@ -31,7 +31,7 @@ async function refresh(): Promise<void> {
   const tiers = new Set(streamList.map(({ tier }) => tier));
   allTiers.show(tiers.size === 1 ? ([...tiers][0] ?? null) : null);
   const players = sessionList.filter(({ role }) => role === "subscriber").length;
-  write(summary, `${streamList.length} streams, ${players} players`);
+  write(summary, `${counted(streamList.length, "stream")}, ${counted(players, "player")}`);
 }
 
 async function refreshOrSay(): Promise<void> {
@@ -47,6 +47,10 @@ async function refreshOrSay(): Promise<void> {
       token.focus();
     }
   }
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function choose(stream: string | null, tier: number): void {

@@ -84,7 +84,7 @@ export function streamRows(body: HTMLTableSectionElement, set: SetTier): Rows<St
       row.state ?? "–",
       String(row.viewers ?? "–"),
       (row.tracks ?? []).map(({ codec }) => codec).join(", ") || "–",
-      (row.layers ?? []).map(describe).reverse().join("   ") || "–",
+      (row.layers ?? []).map(describe).reverse().join("\n") || "–",
     ],
     ({ stream }) => {
       const buttons = new TierButtons(`Tier of ${stream}`, (tier) => set(stream, tier));

@@ -12,7 +12,7 @@ export class Controls {
   readonly #sound = element("sound", HTMLButtonElement);
   readonly #full = element("fullscreen", HTMLButtonElement);
   readonly #stats = element("stats", HTMLButtonElement);
-  readonly #frame = element("stage", HTMLElement);
+  readonly #frame = element("frame", HTMLElement);
 
   constructor(
     private readonly stage: Stage,

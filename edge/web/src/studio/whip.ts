@@ -4,7 +4,7 @@ import { readSending, type Sending } from "../media/sending";
 import { askForCaptureTime } from "../wire/extensions";
 import { type LinkState, Recovery, restartIce } from "../wire/recovery";
 import { SessionResource } from "../wire/resource";
-import { preferCodec } from "./encodings";
+import { offerOnly } from "./encodings";
 
 /** An answered session that does not connect by then never will. */
 const CONNECT_MS = 8000;
@@ -110,7 +110,7 @@ export class Publication {
         sendEncodings: [...encodings],
       });
       const known = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
-      transceiver.setCodecPreferences(preferCodec(known, codec));
+      transceiver.setCodecPreferences(offerOnly(known, codec));
       askForCaptureTime(transceiver);
     }
     this.#peer.addEventListener("connectionstatechange", () => {

@@ -1,0 +1,131 @@
+"""Chromium plays through the player page: pictures that are really decoded and shown."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ..edges import Edge, report
+from ..program import until
+from .conftest import OpenPage
+from .page import Page
+
+pytestmark = pytest.mark.timeout(60)
+
+STATS = "window.edgePlayer.stats()"
+PLAYING = f"(s => s.state === 'playing' && s)({STATS})"
+
+
+def player_url(edge: Edge, stream: str) -> str:
+    """The player of a stream."""
+    return f"{edge.url}/?stream={stream}"
+
+
+def resolution(page: Page) -> list[int]:
+    """Width and height of the picture that is seen."""
+    size: list[int] = page.evaluate(
+        "(v => [v.videoWidth, v.videoHeight])(document.querySelector('video.front'))"
+    )
+    return size
+
+
+def until_shown(page: Page, size: list[int]) -> None:
+    """Until the picture has a size."""
+    until(f"the picture is {size}", lambda: resolution(page) == size, 20)
+
+
+@pytest.mark.parametrize("seconds", [8, pytest.param(30, marks=pytest.mark.long)])
+def test_frames_are_rendered_without_a_freeze(
+    edge_server: Edge, studio: Page, open_page: OpenPage, seconds: int
+) -> None:
+    page = open_page(player_url(edge_server, "card"))
+    joined = page.until(PLAYING)
+    # The edge may change the layer while it gets to know the network.
+    page.until(f"{STATS}.framesRendered > 90")
+    before = page.evaluate(STATS)
+    began = time.monotonic()
+    page.until(f"{STATS}.framesRendered > {before['framesRendered'] + seconds * 30}", seconds * 2)
+    took_s = time.monotonic() - began
+    after = page.evaluate(STATS)
+    gaps = after["gaps"][len(before["gaps"]) :]
+    report(
+        "chromium",
+        {
+            "join_ms": joined["joinMs"],
+            "fps": len(gaps) / took_s,
+            "longest_gap_ms": max(gaps),
+            "freezes": after["freezes"] - before["freezes"],
+            "delay_ms": after["cardDelayMs"],
+        },
+    )
+    assert after["freezes"] == before["freezes"], sorted(gaps)[-5:]
+    assert len(gaps) / took_s > 27
+    assert after["receiving"]["framesDecoded"] > seconds * 28
+    assert 0 < joined["joinMs"] < 5000
+    # The clock in the picture is read, and agrees with abs-capture-time.
+    assert 0 <= after["cardDelayMs"] < 1500
+    assert abs(after["cardDelayMs"] - after["captureDelayMs"]) < 150
+
+
+def test_the_menu_switches_the_layer(edge_server: Edge, studio: Page, open_page: OpenPage) -> None:
+    page = open_page(player_url(edge_server, "card"))
+    page.until(PLAYING)
+    options = page.until(
+        "(o => o.length === 4 && o.every(e => !e.disabled) && o.map(e => e.value))"
+        "([...document.getElementById('layer').options])"
+    )
+    assert options == ["", "h", "m", "l"]
+    for rid, size in (("l", [240, 135]), ("h", [960, 540]), ("m", [480, 270])):
+        page.choose("layer", rid)
+        until_shown(page, size)
+    page.choose("layer", "")
+    until_shown(page, [960, 540])
+
+
+def test_a_deleted_session_is_joined_again(
+    edge_server: Edge, studio: Page, open_page: OpenPage
+) -> None:
+    page = open_page(player_url(edge_server, "card"))
+    first = page.until(PLAYING)["sessionUrl"]
+    assert edge_server.request("DELETE", first.removeprefix(edge_server.url)).status == 200
+    again = page.until(f"(s => s.joins.length === 2 && s.state === 'playing' && s)({STATS})", 15)
+    assert again["sessionUrl"] != first
+    # The last picture stands until the next one is there: no black between.
+    assert resolution(page)[0] > 0
+
+
+def test_the_picture_comes_back_with_the_studio(edge_server: Edge, open_page: OpenPage) -> None:
+    page = open_page(player_url(edge_server, "comes-back"))
+    page.until(f"{STATS}.state === 'waiting'")
+    assert "not live" in page.text()
+    with edge_server.push("comes-back"):
+        page.until(PLAYING, 20)
+    page.until(f"{STATS}.state === 'waiting'")
+    assert "studio is away" in page.text()
+    shown = page.evaluate(f"{STATS}.framesRendered")
+    with edge_server.push("comes-back"):
+        page.until(f"{STATS}.framesRendered > {shown + 30}", 20)
+    page.until(PLAYING)
+
+
+def test_a_player_that_is_closed_ends_its_session(
+    edge_server: Edge, studio: Page, open_page: OpenPage
+) -> None:
+    def players() -> list[object]:
+        return [row for row in edge_server.sessions("card") if row["role"] == "subscriber"]
+
+    until("others have left", lambda: not players())
+    page = open_page(player_url(edge_server, "card"))
+    page.until(PLAYING)
+    assert len(players()) == 1
+    page.go("about:blank")
+    until("the session is gone", lambda: not players(), 5)
+
+
+def test_what_is_refused_is_said_in_words(edge_server: Edge, open_page: OpenPage) -> None:
+    page = open_page(player_url(edge_server, "not%20a%20name"))
+    page.until(f"{STATS}.state === 'failed'")
+    assert page.evaluate("document.getElementById('badge').textContent") == "Stopped"
+    assert "a stream is named by" in page.text().lower()
+    assert page.evaluate("!document.getElementById('chooser').hidden")
