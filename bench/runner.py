@@ -65,7 +65,7 @@ def build(crate: str, binary: str) -> Path:
 
 @contextmanager
 def publishing(
-    load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float
+    load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float, start_s: float = PUBLISH_START_S
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A publisher for at most `seconds`; ended on leaving."""
     command = [*ahead(), str(load), "publish", *peer.publish_arguments(), "--json", "--fifo"]
@@ -74,7 +74,7 @@ def publishing(
     command += ["--audio"] if settings.audio else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        time.sleep(PUBLISH_START_S)
+        time.sleep(start_s)
         if process.poll() is not None:
             raise RuntimeError(f"{peer.name}: the publisher did not connect")
         yield process

@@ -226,7 +226,7 @@ class Driver:
         effects = record.machine.handle(event, time.monotonic())
         after = record.machine.state
         if after is not before:
-            record.log.info("session_moved", to=after.name.lower(), by=type(event).__name__)
+            record.log.debug("session_moved", to=after.name.lower(), by=type(event).__name__)
         for effect in effects:
             self._perform(record, effect)
         record.timer.set(record.machine.deadline)

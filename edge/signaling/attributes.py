@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 _RTPMAP = re.compile(r"(0|[1-9][0-9]{0,2}) +([^\s/]+)/([0-9]{1,9})(?:/([0-9]{1,3}))?")
@@ -77,6 +78,7 @@ class SsrcGroup:
     ssrcs: tuple[int, ...]
 
 
+@lru_cache(1024)
 def rtpmap(value: str) -> RtpMap:
     """Read `<pt> <encoding>/<clock>[/<channels>]`."""
     match = _RTPMAP.fullmatch(value)
@@ -98,12 +100,14 @@ def fmtp(value: str) -> tuple[str, str]:
     return form, parameters.strip()
 
 
-def fmtp_parameters(parameters: str) -> dict[str, str]:
-    """Split `a=1;b=2` into a dictionary with lower-case names; a part without `=` has no value."""
+@lru_cache(1024)
+def fmtp_parameters(parameters: str) -> Mapping[str, str]:
+    """Split `a=1;b=2` into a mapping with lower-case names; a part without `=` has no value."""
     pairs = (part.partition("=") for part in parameters.split(";") if part.strip())
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return MappingProxyType({name.strip().lower(): value.strip() for name, _, value in pairs})
 
 
+@lru_cache(1024)
 def rtcp_fb(value: str) -> tuple[str, str]:
     """Read `<pt or *> <feedback>`; the feedback keeps its parameter (`nack pli`), lower case."""
     words = value.lower().split()
@@ -112,6 +116,7 @@ def rtcp_fb(value: str) -> tuple[str, str]:
     return words[0], " ".join(words[1:])
 
 
+@lru_cache(1024)
 def extmap(value: str) -> ExtMap:
     """Read `<id>[/<direction>] <uri> [attributes]`."""
     match = _EXTMAP.fullmatch(value)
@@ -125,7 +130,7 @@ def rid(value: str) -> Rid:
     match = _RID.fullmatch(value)
     if match is None:
         raise ValueError("a=rid needs '<id> send' or '<id> recv'")
-    restrictions = fmtp_parameters(match[3] or "")
+    restrictions = dict(fmtp_parameters(match[3] or ""))
     pt_list = restrictions.pop("pt", "")
     return Rid(
         id=match[1],

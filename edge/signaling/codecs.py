@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from edge.model import CodecName, Kind, StreamTrack
@@ -55,8 +56,8 @@ class OfferedCodec:
     """Payload type and fmtp of RFC 2198 redundancy around it."""
 
     @property
-    def parameters(self) -> dict[str, str]:
-        """The fmtp as a dictionary with lower-case names."""
+    def parameters(self) -> Mapping[str, str]:
+        """The fmtp with lower-case names."""
         return fmtp_parameters(self.fmtp)
 
 
@@ -65,23 +66,38 @@ def offered_codecs(section: MediaSection) -> tuple[OfferedCodec, ...]:
 
     Payload types 64 to 95 cannot be told from RTCP on one port (RFC 5761, section 4): left out.
     """
-    maps = {found.payload_type: found for found in map(rtpmap, section.body.values("rtpmap"))}
+    body = section.body
+    return _offered_codecs(
+        section.media,
+        section.formats,
+        body.values("rtpmap"),
+        body.values("fmtp"),
+        body.values("rtcp-fb"),
+    )
+
+
+@lru_cache(256)
+def _offered_codecs(
+    media: str,
+    forms: tuple[str, ...],
+    rtpmaps: tuple[str, ...],
+    fmtps: tuple[str, ...],
+    feedbacks: tuple[str, ...],
+) -> tuple[OfferedCodec, ...]:
+    """Cached: all players with one browser offer the same codecs."""
+    maps = {found.payload_type: found for found in map(rtpmap, rtpmaps)}
     formats: dict[int, str] = {
-        int(form): text
-        for form, text in map(fmtp, section.body.values("fmtp"))
-        if is_number(form, 127)
+        int(form): text for form, text in map(fmtp, fmtps) if is_number(form, 127)
     }
-    usable = [
-        int(form) for form in section.formats if is_number(form, 127) and not 64 <= int(form) <= 95
-    ]
+    usable = [int(form) for form in forms if is_number(form, 127) and not 64 <= int(form) <= 95]
     repairs = _repairs(usable, maps, formats)
     redundancy = _redundancy(usable, maps, formats)
-    feedback = _feedback(section)
+    feedback = _feedback(feedbacks)
     found: list[OfferedCodec] = []
     for payload_type in dict.fromkeys(usable):
         mapping = maps.get(payload_type)
         known = CODECS.get(mapping.encoding.lower()) if mapping else None
-        if mapping is None or known is None or known[1:] != (section.media, mapping.clock_rate):
+        if mapping is None or known is None or known[1:] != (media, mapping.clock_rate):
             continue
         offered = feedback.get("*", set()) | feedback.get(str(payload_type), set())
         found.append(
@@ -191,9 +207,9 @@ def _profile_number(name: CodecName, parameters: Mapping[str, str]) -> int:
     return int(text) if is_number(text, 255) else int(default)
 
 
-def _feedback(section: MediaSection) -> dict[str, set[str]]:
+def _feedback(values: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for form, text in map(rtcp_fb, section.body.values("rtcp-fb")):
+    for form, text in map(rtcp_fb, values):
         found.setdefault(form, set()).add(text)
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from edge.errors import ErrorCode, PeerError
@@ -19,6 +20,11 @@ MAX_SECTIONS = 64
 """Most m= lines; an offer to this edge has three."""
 MAX_ATTRIBUTES = 512
 """Most a= lines in one section; Chromium's video section has about 150."""
+
+CACHED_LINES = 8_192
+"""Lines remembered as checked: players with one browser offer the same lines but for a few."""
+CACHED_LINE_LENGTH = 256
+"""Longer lines are not remembered, so that nobody fills the memory with them."""
 
 _LINE = re.compile(r"([A-Za-z])=(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -50,8 +56,11 @@ class Body:
         found: dict[str, list[str]] = {}
         for line in self.lines:
             if line.kind == "a":
-                name, _, value = line.value.partition(":")
-                found.setdefault(name.lower(), []).append(value.strip())
+                name, value = _attribute(line.value)
+                if name in found:
+                    found[name].append(value)
+                else:
+                    found[name] = [value]
         object.__setattr__(self, "_attributes", found)
 
     def values(self, name: str) -> tuple[str, ...]:
@@ -150,24 +159,42 @@ def refusal(code: ErrorCode, number: int, reason: str) -> PeerError:
 
 
 def _read_line(text: str, number: int, code: ErrorCode) -> Line:
-    match = _LINE.fullmatch(text)
-    if match is None or _CONTROL.search(text):
-        raise refusal(code, number, "a line needs '<type>=<value>' without control characters")
-    kind, value = match[1], match[2]
-    if kind == "a":
-        name, _, argument = value.partition(":")
-        _check_attribute(name.lower(), argument.strip(), number, code)
+    try:
+        check = _check_common if len(text) <= CACHED_LINE_LENGTH else _check
+        kind, value = check(text)
+    except ValueError as error:
+        raise refusal(code, number, str(error)) from None
     return Line(kind=kind, value=value, number=number)
 
 
-def _check_attribute(name: str, argument: str, number: int, code: ErrorCode) -> None:
-    reader = attributes.READERS.get(name)
-    if reader is None:
-        return
-    try:
-        reader(argument)
-    except ValueError as error:
-        raise refusal(code, number, str(error)) from None
+def _check(text: str) -> tuple[str, str]:
+    """The type and value of a line whose attribute, if known, can be read. Raises ValueError."""
+    match = _LINE.fullmatch(text)
+    if match is None or _CONTROL.search(text):
+        raise ValueError("a line needs '<type>=<value>' without control characters")
+    kind, value = match[1], match[2]
+    if kind == "a":
+        name, _, argument = value.partition(":")
+        reader = attributes.READERS.get(name.lower())
+        if reader is not None:
+            reader(argument.strip())
+    return kind, value
+
+
+_check_common = lru_cache(CACHED_LINES)(_check)
+
+
+@lru_cache(CACHED_LINES)
+def _attribute_common(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name.lower(), value.strip()
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    """Lower-case name and value of an attribute."""
+    if len(text) > CACHED_LINE_LENGTH:
+        return _attribute_common.__wrapped__(text)
+    return _attribute_common(text)
 
 
 def _read_section(line: Line, below: list[Line], code: ErrorCode) -> MediaSection:

@@ -268,7 +268,7 @@ pub fn run(arguments: &Arguments, profile: Profile) -> Result<Value, String> {
     let kind = arguments.text("signalling").unwrap_or("whep");
     let signalling = Signalling::new(
         kind,
-        url,
+        &arguments.words,
         (arguments.flag("audio"), options.data_channel),
         &poll,
         &mut pool,

@@ -22,7 +22,7 @@ pub enum Step {
 /// See the module.
 pub enum Signalling {
     Whep {
-        url: Url,
+        urls: Vec<Url>,
         audio: bool,
         channel: bool,
     },
@@ -65,24 +65,29 @@ fn description(
 }
 
 impl Signalling {
-    /// `kind` is `whep` or `janus`; then whether players want sound and a data channel; a Janus URL is `http://host:port/janus`, its mountpoint has id 1.
+    /// `kind` is `whep` or `janus`. Players go round the URLs (all of one server); a Janus URL is
+    /// `http://host:port/janus`, its mountpoint has id 1. Then: whether they want sound, a data channel.
     pub fn new(
         kind: &str,
-        url: &str,
+        urls: &[String],
         (audio, channel): (bool, bool),
         poll: &Poll,
         pool: &mut Pool,
     ) -> Result<Self, String> {
-        let url = Url::parse(url)?;
+        let urls = urls
+            .iter()
+            .map(|url| Url::parse(url))
+            .collect::<Result<Vec<_>, _>>()?;
+        let url = urls.first().ok_or("a URL is needed")?;
         match kind {
             "whep" => Ok(Self::Whep {
-                url,
+                urls,
                 audio,
                 channel,
             }),
             "janus" => {
                 let body = json!({"janus": "create", "transaction": "load"}).to_string();
-                let response = http::once(&url, None, "POST", JSON, &body)?;
+                let response = http::once(url, None, "POST", JSON, &body)?;
                 let value: Value =
                     serde_json::from_str(&response.body).map_err(|error| error.to_string())?;
                 let id = value["data"]["id"]
@@ -119,10 +124,13 @@ impl Signalling {
         let tag = player as u64;
         match self {
             Self::Whep {
-                url,
+                urls,
                 audio,
                 channel,
             } => {
+                let Some(url) = urls.get(player % urls.len().max(1)) else {
+                    return;
+                };
                 let mut sections = vec![("video", "0".to_owned(), VIDEO_PT)];
                 if *audio {
                     sections.push(("audio", "1".to_owned(), AUDIO_PT));

@@ -87,7 +87,7 @@ def test_the_player_works_by_keyboard(edge_server: Edge, studio: Page, open_page
     page.tab_to("layer")
     for _ in range(3):
         page.press("ArrowDown")
-    page.until("document.querySelector('video.front').videoHeight === 135")
+    page.until("document.querySelector('video.front').videoHeight === 134")
     page.tab_to("stats")
     page.press("Enter")
     page.until("!document.getElementById('figures').hidden")
@@ -98,7 +98,7 @@ def test_tiers_are_set_from_the_dashboard_by_keyboard(
     edge_server: Edge, studio: Page, open_page: OpenPage
 ) -> None:
     page = open_page(f"{edge_server.url}/ops")
-    page.until("document.querySelector('#streams .tiers')")
+    page.until("document.querySelectorAll('#streams .tiers').length > 0")
     for tier in (2, 0):
         page.evaluate(
             f"document.querySelectorAll('#streams tr')[0].querySelectorAll('button')[{tier}].focus()"

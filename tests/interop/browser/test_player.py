@@ -76,7 +76,7 @@ def test_the_menu_switches_the_layer(edge_server: Edge, studio: Page, open_page:
         "([...document.getElementById('layer').options])"
     )
     assert options == ["", "h", "m", "l"]
-    for rid, size in (("l", [240, 135]), ("h", [960, 540]), ("m", [480, 270])):
+    for rid, size in (("l", [240, 134]), ("h", [960, 540]), ("m", [480, 270])):
         page.choose("layer", rid)
         until_shown(page, size)
     page.choose("layer", "")

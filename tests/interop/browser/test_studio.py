@@ -16,7 +16,7 @@ def test_three_layers_of_the_card_arrive(edge_server: Edge, studio: Page) -> Non
     row = edge_server.stream("card")
     assert row is not None
     sizes = {layer["rid"]: (layer["width"], layer["height"]) for layer in row["layers"]}
-    assert sizes == {"l": (240, 135), "m": (480, 270), "h": (960, 540)}
+    assert sizes == {"l": (240, 134), "m": (480, 270), "h": (960, 540)}
     assert [layer["rid"] for layer in row["layers"]] == ["l", "m", "h"]
     assert {track["codec"] for track in row["tracks"]} == {"opus", "H264"}
 

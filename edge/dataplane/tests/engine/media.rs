@@ -143,7 +143,8 @@ struct Bits(Vec<bool>);
 
 impl Bits {
     fn put(&mut self, value: u32, count: u32) {
-        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        self.0
+            .extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
     }
 
     fn ue(&mut self, value: u32) {

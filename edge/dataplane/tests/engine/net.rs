@@ -70,7 +70,9 @@ impl Link {
 
     pub fn due(&mut self, now: u64) -> Vec<Vec<u8>> {
         let later = self.waiting.split_off(&(now + 1, 0));
-        std::mem::replace(&mut self.waiting, later).into_values().collect()
+        std::mem::replace(&mut self.waiting, later)
+            .into_values()
+            .collect()
     }
 }
 

@@ -265,12 +265,18 @@ impl Rig {
         for studio in &mut self.studios {
             let peer = &mut studio.peer;
             let due = peer.up.due(now);
-            inputs.extend(due.into_iter().map(|datagram| (peer.worker, peer.path, datagram)));
+            inputs.extend(
+                due.into_iter()
+                    .map(|datagram| (peer.worker, peer.path, datagram)),
+            );
         }
         for player in &mut self.players {
             let peer = &mut player.peer;
             let due = peer.up.due(now);
-            inputs.extend(due.into_iter().map(|datagram| (peer.worker, peer.path, datagram)));
+            inputs.extend(
+                due.into_iter()
+                    .map(|datagram| (peer.worker, peer.path, datagram)),
+            );
         }
         for (worker, path, datagram) in inputs {
             self.input(worker, path, datagram);

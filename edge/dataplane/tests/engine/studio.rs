@@ -152,9 +152,7 @@ impl Studio {
                 let rids = (0..script.layers.len()).map(|at| format!("r{at}"));
                 (IDS, rids.collect(), Vec::new(), Vec::new())
             }
-            Names::PayloadType => {
-                (Extensions::default(), Vec::new(), Vec::new(), Vec::new())
-            }
+            Names::PayloadType => (Extensions::default(), Vec::new(), Vec::new(), Vec::new()),
         };
         let name = |codec| match codec {
             Codec::H264 => "H264",
@@ -195,7 +193,11 @@ impl Studio {
         if script.names == Names::PayloadType {
             audio.ssrcs.clear();
         }
-        let tracks = if script.audio { vec![audio, video] } else { vec![video] };
+        let tracks = if script.audio {
+            vec![audio, video]
+        } else {
+            vec![video]
+        };
         PublisherSpec { tracks }
     }
 
@@ -204,7 +206,15 @@ impl Studio {
         let peer = rig.connect(worker);
         let spec = Studio::spec(&script);
         let handle = peer.handle;
-        rig.command(worker, Command::AddPublisher { handle, stream: STREAM, epoch, spec });
+        rig.command(
+            worker,
+            Command::AddPublisher {
+                handle,
+                stream: STREAM,
+                epoch,
+                spec,
+            },
+        );
         let layer = |at: u32, rid: String| Layer {
             ssrc: script.base + at,
             rtx_ssrc: script.base + at + 50,
@@ -286,8 +296,16 @@ impl Studio {
         let odd = !key && layer.frame % 2 == 1;
         let frame = Frame {
             key,
-            packets: if key { self.script.key_packets.unwrap_or(packets * 4) } else { packets },
-            temporal: if odd && self.script.temporal > 1 { 1 } else { 0 },
+            packets: if key {
+                self.script.key_packets.unwrap_or(packets * 4)
+            } else {
+                packets
+            },
+            temporal: if odd && self.script.temporal > 1 {
+                1
+            } else {
+                0
+            },
             discardable: odd && self.script.discardable,
             number: layer.number,
             width,
@@ -334,13 +352,20 @@ impl Studio {
     }
 
     fn sound(&mut self, now: u64) {
-        if self.silence.as_ref().is_some_and(|range| range.contains(&self.audio_frames)) {
+        if self
+            .silence
+            .as_ref()
+            .is_some_and(|range| range.contains(&self.audio_frames))
+        {
             return;
         }
         let number = self.audio_frames as u8;
         let (payload_type, payload) = match self.script.red {
             // One redundant block of two bytes, then the primary.
-            true => (RED_PT, vec![0x80 | AUDIO_PT, 0x0f, 0, 2, AUDIO_PT, 1, 2, 0xfc, number]),
+            true => (
+                RED_PT,
+                vec![0x80 | AUDIO_PT, 0x0f, 0, 2, AUDIO_PT, 1, 2, 0xfc, number],
+            ),
             false => (AUDIO_PT, vec![0xfc, number]),
         };
         let fields = HeaderFields {
@@ -375,9 +400,10 @@ impl Studio {
         for (id, data) in elements {
             extra.push((*id, data.clone()));
         }
-        let flat: Vec<u8> = extra.iter().flat_map(|(id, data)| {
-            [vec![*id, data.len() as u8], data.clone()].concat()
-        }).collect();
+        let flat: Vec<u8> = extra
+            .iter()
+            .flat_map(|(id, data)| [vec![*id, data.len() as u8], data.clone()].concat())
+            .collect();
         layer.sent.insert(sequence, (fields, flat, payload.clone()));
         let lost = at == Some(0) && self.lose.contains(&sequence);
         if lost {
@@ -397,7 +423,11 @@ impl Studio {
         now: u64,
     ) {
         let long = elements.iter().any(|(_, data)| data.len() > 16);
-        let form = if long { ExtensionForm::TwoByte } else { ExtensionForm::OneByte };
+        let form = if long {
+            ExtensionForm::TwoByte
+        } else {
+            ExtensionForm::OneByte
+        };
         let mut packet = vec![0; 1_600];
         let mut writer = HeaderWriter::new(&mut packet, fields, form);
         if self.script.names != Names::PayloadType {
@@ -413,7 +443,8 @@ impl Studio {
         packet.truncate(header);
         packet.extend(payload);
         packet.resize(packet.len() + self.outbound.overhead(), 0);
-        self.outbound.protect_rtp(&mut packet, header, fields.ssrc, index);
+        self.outbound
+            .protect_rtp(&mut packet, header, fields.ssrc, index);
         self.peer.up.send(packet, now);
     }
 
@@ -422,7 +453,10 @@ impl Studio {
         let rtx = self.script.rtx && self.script.names != Names::PayloadType;
         let rid = self.script.names == Names::Rid;
         let layer = &mut self.video[at];
-        let found = layer.sent.iter().find(|(index, _)| **index as u16 == sequence);
+        let found = layer
+            .sent
+            .iter()
+            .find(|(index, _)| **index as u16 == sequence);
         let Some((index, (mut fields, flat, mut payload))) = found.map(|(i, p)| (*i, p.clone()))
         else {
             return;
@@ -459,11 +493,21 @@ impl Studio {
             layers.push((layer.ssrc, video, layer.packets, layer.octets));
         }
         if self.script.audio {
-            layers.push((self.audio.ssrc, audio, self.audio.packets, self.audio.octets));
+            layers.push((
+                self.audio.ssrc,
+                audio,
+                self.audio.packets,
+                self.audio.octets,
+            ));
         }
         let mut compound = Vec::new();
         for (ssrc, rtp, packets, octets) in layers {
-            let info = SenderInfo { ntp, rtp, packets, octets };
+            let info = SenderInfo {
+                ntp,
+                rtp,
+                packets,
+                octets,
+            };
             rtcp::write_sender_report(&mut compound, Ssrc(ssrc), &info, &[]);
         }
         self.outbound.protect_rtcp(&mut compound);
@@ -487,7 +531,10 @@ impl Studio {
         if datagram[0] < 128 {
             return; // STUN
         }
-        let end = self.inbound.unprotect_rtcp(&mut datagram).expect("authentic");
+        let end = self
+            .inbound
+            .unprotect_rtcp(&mut datagram)
+            .expect("authentic");
         let mut repairs = Vec::new();
         for packet in rtcp::packets(&datagram[..end]) {
             match packet.expect("well formed") {
@@ -513,7 +560,10 @@ impl Studio {
                 _ => {}
             }
         }
-        for (media, number) in repairs.into_iter().filter(|_| self.repairs) {
+        if !self.repairs {
+            return;
+        }
+        for (media, number) in repairs {
             let at = self.video.iter().position(|layer| layer.ssrc == media);
             if let Some(at) = at {
                 self.repair(at, number, now);

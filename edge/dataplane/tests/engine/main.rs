@@ -1,0 +1,15 @@
+//! The engine end to end in virtual time: no socket, no clock, no sleep.
+
+mod access;
+mod layers;
+mod limits;
+mod media;
+mod net;
+mod player;
+mod publishing;
+mod repairing;
+mod rig;
+mod sending;
+mod starting;
+mod studio;
+mod takeover;
