@@ -12,15 +12,21 @@ from bench.runner import build
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the programs are and how the media is protected."""
-    parser.add_argument("--edge", help="command of the edge up to `serve`; default: this interpreter's")
+    parser.add_argument(
+        "--edge", help="command of the edge up to `serve`; default: this interpreter's"
+    )
     parser.add_argument("--load", type=Path, help="the load binary; built when absent")
     parser.add_argument("--profile", default="gcm128", choices=("gcm128", "gcm256", "cm80"))
     parser.add_argument("--libsrtp", type=Path, help="OpenSSL-built libsrtp2 for janus-openssl")
-    parser.add_argument("--mediamtx", type=Path, help="a MediaMTX binary; default: built as a Go module")
+    parser.add_argument(
+        "--mediamtx", type=Path, help="a MediaMTX binary; default: built as a Go module"
+    )
     parser.add_argument("--srs", type=Path, help="an SRS binary")
 
 
-def peer_options(options: argparse.Namespace, workers: int = 1, cpus: tuple[int, ...] = (0,)) -> PeerOptions:
+def peer_options(
+    options: argparse.Namespace, workers: int = 1, cpus: tuple[int, ...] = (0,)
+) -> PeerOptions:
     """For the adapters."""
     return PeerOptions(
         cache=CACHE / "bin",

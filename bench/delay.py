@@ -64,7 +64,9 @@ class Streams:
         return f"{self._edge.describe()}, {len(self._watch)} streams"
 
 
-def at_load(load: Path, edge: EdgePeer, cell: Cell, settings: Settings, streams: int, target: float) -> list[Report]:
+def at_load(
+    load: Path, edge: EdgePeer, cell: Cell, settings: Settings, streams: int, target: float
+) -> list[Report]:
     """Runs with ever more players until the target, the load tool's limit or `STEPS` is reached."""
     reports: list[Report] = []
     players = cell.players
@@ -77,7 +79,9 @@ def at_load(load: Path, edge: EdgePeer, cell: Cell, settings: Settings, streams:
             with ExitStack() as stack:
                 longest = streams * 2 + players / settings.join_rate + settings.seconds + 60
                 for _ in range(streams):
-                    stack.enter_context(publishing(load, many, cell, settings, longest, start_s=0.2))
+                    stack.enter_context(
+                        publishing(load, many, cell, settings, longest, start_s=0.2)
+                    )
                 report = play(load, many, players, settings)
         finally:
             edge.stop()
@@ -94,7 +98,9 @@ def at_load(load: Path, edge: EdgePeer, cell: Cell, settings: Settings, streams:
 
 def main() -> None:
     """Run and write `bench/results/delay.*`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", type=float, default=0.7)
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--bitrate", type=int, default=2_500_000)

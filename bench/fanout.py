@@ -70,7 +70,9 @@ def medians(runs: list[Report]) -> dict[str, float]:
     values = {name: statistics.median(run[name] or 0.0 for run in runs) for name in FIGURES}
     for share in ("p50", "p99"):
         values[f"delay_{share}_ms"] = statistics.median(run["delay_ms"][share] for run in runs)
-        values[f"join_{share}_ms"] = statistics.median(run["join_to_key_frame_ms"][share] or 0.0 for run in runs)
+        values[f"join_{share}_ms"] = statistics.median(
+            run["join_to_key_frame_ms"][share] or 0.0 for run in runs
+        )
     return values
 
 
@@ -82,7 +84,9 @@ def is_saturated(run: Report) -> bool:
 class Fanout:
     """The rounds."""
 
-    def __init__(self, load: Path, peers: list[Peer], settings: Settings, repeats: int, quiet_s: float) -> None:
+    def __init__(
+        self, load: Path, peers: list[Peer], settings: Settings, repeats: int, quiet_s: float
+    ) -> None:
         self._load = load
         self._peers = peers
         self._settings = settings
@@ -93,7 +97,9 @@ class Fanout:
 
     def cell(self, cell: Cell) -> list[Row]:
         """Measure every peer that is not known to be full at fewer players."""
-        peers = [one for one in self._peers if (one.name, cell.bitrate_bps, cell.burst) not in self._full]
+        peers = [
+            one for one in self._peers if (one.name, cell.bitrate_bps, cell.burst) not in self._full
+        ]
         runs: dict[str, list[Report]] = {one.name: [] for one in peers}
         for round_number in range(self._repeats + 1):
             for one in peers if round_number % 2 == 0 else reversed(peers):
@@ -128,25 +134,41 @@ class Fanout:
     def _row(self, name: str, cell: Cell, runs: list[Report]) -> Row:
         quiet = [run for run in runs if run["other_load_on_server_cpu"] <= DISTURBED_SHARE]
         if not quiet:
-            self.notes.append(f"{name}, {cell.label}: other work used the server's CPU in every run")
+            self.notes.append(
+                f"{name}, {cell.label}: other work used the server's CPU in every run"
+            )
         runs = quiet or runs
         saturated = sum(map(is_saturated, runs)) * 2 > len(runs)
         if saturated and quiet:
             self._full.add((name, cell.bitrate_bps, cell.burst))
             self.notes.append(f"{name} is full at {cell.label}; larger cells of it are left out")
-        return Row(peer=name, cell=cell, figures=medians(runs), saturated=saturated, runs=tuple(runs))
+        return Row(
+            peer=name, cell=cell, figures=medians(runs), saturated=saturated, runs=tuple(runs)
+        )
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers", default="edge,janus,mediamtx", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PUBLISH,PLAY,PID", help="a running server")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=PUBLISH,PLAY,PID",
+        help="a running server",
+    )
     parser.add_argument("--cells", help=f"like {','.join(QUICK[:2])}")
     parser.add_argument("--full", action="store_true", help="every cell")
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--repeats", type=int, default=2, help="rounds kept; one more is run and dropped")
-    parser.add_argument("--quiet-s", type=float, default=60.0, help="wait this long for a quiet machine")
+    parser.add_argument(
+        "--repeats", type=int, default=2, help="rounds kept; one more is run and dropped"
+    )
+    parser.add_argument(
+        "--quiet-s", type=float, default=60.0, help="wait this long for a quiet machine"
+    )
     parser.add_argument("--join-rate", type=float, default=100.0)
     parser.add_argument("--audio", action="store_true", help="with an Opus track of 50 packets/s")
     choices.add_arguments(parser)
@@ -174,14 +196,19 @@ def peers(options: argparse.Namespace) -> list[Peer]:
         names.append("janus-openssl")
     if options.srs and "srs" not in names:
         names.append("srs")
-    return [peer(name, adapters) for name in names] + [RemotePeer.parse(text) for text in options.peer]
+    return [peer(name, adapters) for name in names] + [
+        RemotePeer.parse(text) for text in options.peer
+    ]
 
 
 def main() -> None:
     """Run, and write the table, the figures and the plot."""
     options = arguments()
     settings = Settings(
-        profile=options.profile, seconds=options.seconds, join_rate=options.join_rate, audio=options.audio
+        profile=options.profile,
+        seconds=options.seconds,
+        join_rate=options.join_rate,
+        audio=options.audio,
     )
     load = choices.load_binary(options)
     servers = peers(options)

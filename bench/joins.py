@@ -29,7 +29,11 @@ REST_S = 2.0
 
 def watchers_delay(series: list[dict[str, Any]], start_ns: int, end_ns: int) -> dict[str, float]:
     """Worst p99 and maximum of the watchers' intervals that overlap a span of CLOCK_MONOTONIC."""
-    touched = [one["delay_ms"] for one in series if start_ns <= one["at_ns"] <= end_ns + SERIES_MS * 1_000_000]
+    touched = [
+        one["delay_ms"]
+        for one in series
+        if start_ns <= one["at_ns"] <= end_ns + SERIES_MS * 1_000_000
+    ]
     return {
         "worst_p99_ms": max((delay["p99"] for delay in touched), default=0.0),
         "max_ms": max((delay["max"] for delay in touched), default=0.0),
@@ -38,7 +42,12 @@ def watchers_delay(series: list[dict[str, Any]], start_ns: int, end_ns: int) -> 
 
 
 def storm(
-    load: Path, server: Peer, cell: Cell, settings: Settings, storms: list[tuple[str, int, float]], late_ms: float
+    load: Path,
+    server: Peer,
+    cell: Cell,
+    settings: Settings,
+    storms: list[tuple[str, int, float]],
+    late_ms: float,
 ) -> list[Report]:
     """Watchers stay; storms (name, players, joins per second; 0 is all at once) come one after another."""
     longest = 30.0 + sum(25.0 + (players / rate if rate else 0.0) for _, players, rate in storms)
@@ -55,7 +64,11 @@ def storm(
             one = replace(settings, seconds=1.0, join_rate=rate, sample=0)
             report = play(load, server, players, one, ["--settle", "0.5", "--join-timeout", "20"])
             report.pop("series")
-            report |= {"storm": name, "rate_asked": rate, "socket_drops": socket_drops(server.pid) - drops}
+            report |= {
+                "storm": name,
+                "rate_asked": rate,
+                "socket_drops": socket_drops(server.pid) - drops,
+            }
             spans.append((start, time.monotonic_ns()))
             results.append(report)
             time.sleep(REST_S)
@@ -70,27 +83,37 @@ def storm(
 
 def main() -> None:
     """Run and write `bench/results/joins.*`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", default="edge", choices=NAMES)
     parser.add_argument("--watchers", type=int, default=100)
     parser.add_argument("--bitrate", type=int, default=1_000_000)
     parser.add_argument("--burst", type=int, default=500, help="players that join at once")
-    parser.add_argument("--rates", default="100,200,300", help="sustained joins per second, 3 s each")
+    parser.add_argument(
+        "--rates", default="100,200,300", help="sustained joins per second, 3 s each"
+    )
     parser.add_argument("--late-ms", type=float, default=10.0)
     choices.add_arguments(parser)
     options = parser.parse_args()
     load = choices.load_binary(options)
     server = peer(options.peer, choices.peer_options(options))
-    storms = [(f"{rate}/s for 3 s", int(rate) * 3, float(rate)) for rate in options.rates.split(",")]
+    storms = [
+        (f"{rate}/s for 3 s", int(rate) * 3, float(rate)) for rate in options.rates.split(",")
+    ]
     storms.append((f"{options.burst} at once", options.burst, 0.0))
     cell = Cell(players=options.watchers, bitrate_bps=options.bitrate, burst="frame")
     server.start()
     try:
-        results = storm(load, server, cell, Settings(profile=options.profile), storms, options.late_ms)
+        results = storm(
+            load, server, cell, Settings(profile=options.profile), storms, options.late_ms
+        )
     finally:
         server.stop()
     name = "joins" if options.peer == "edge" else f"joins-{options.peer}"
-    write_result(name, f"Joins: {server.describe()}", table(results, cell, options.late_ms), results)
+    write_result(
+        name, f"Joins: {server.describe()}", table(results, cell, options.late_ms), results
+    )
 
 
 def table(results: list[Report], cell: Cell, late_ms: float) -> list[str]:

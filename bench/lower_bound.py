@@ -16,8 +16,23 @@ def measure(cell: Cell, settings: Settings, notes: list[str]) -> dict[str, float
         notes.append("bench/floor is not there: no floor")
         return {}
     binary = build("floor", "floor")
-    command = [str(binary), "--receivers", str(cell.players), "--rate-bps", str(cell.bitrate_bps), "--fps", "30"]
-    command += ["--burst", cell.burst, "--profile", settings.profile, "--seconds", str(settings.seconds)]
+    command = [
+        str(binary),
+        "--receivers",
+        str(cell.players),
+        "--rate-bps",
+        str(cell.bitrate_bps),
+        "--fps",
+        "30",
+    ]
+    command += [
+        "--burst",
+        cell.burst,
+        "--profile",
+        settings.profile,
+        "--seconds",
+        str(settings.seconds),
+    ]
     command += ["--pin-cpu", str(SERVER_CPU), "--reader-cpu", str(LOAD_CPU), "--json"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     try:

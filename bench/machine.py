@@ -36,16 +36,25 @@ class Provenance:
 
 def provenance() -> Provenance:
     """Of this process, now."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
     return Provenance(
         cpu=models[0].partition(":")[2].strip() if models else platform.machine(),
         cpus=os.cpu_count() or 0,
         kernel=platform.release(),
         python=platform.python_version(),
         commit=_commit(),
-        command=shlex.join(["python", "-m", f"bench.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        command=shlex.join(
+            ["python", "-m", f"bench.{Path(sys.argv[0]).stem}", *map(_without_folder, sys.argv[1:])]
+        ),
         date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     )
+
+
+def _without_folder(word: str) -> str:
+    """Where programs lie on this machine says nothing elsewhere."""
+    return " ".join(Path(part).name if part.startswith("/") else part for part in word.split(" "))
 
 
 def _commit() -> str:
@@ -54,7 +63,9 @@ def _commit() -> str:
         return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
     changed = git("status", "--porcelain", "--", "edge")
-    return git("rev-parse", "--short", "HEAD") + (" with uncommitted changes in edge/" if changed else "")
+    return git("rev-parse", "--short", "HEAD") + (
+        " with uncommitted changes in edge/" if changed else ""
+    )
 
 
 def busy_s(cpu: int) -> float:
@@ -69,7 +80,11 @@ def busy_s(cpu: int) -> float:
 
 def receive_drops() -> int:
     """Datagrams dropped for a full receive buffer, of the whole machine (`RcvbufErrors`)."""
-    rows = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Udp:")]
+    rows = [
+        line.split()
+        for line in Path("/proc/net/snmp").read_text().splitlines()
+        if line.startswith("Udp:")
+    ]
     return int(dict(zip(rows[0], rows[1], strict=True))["RcvbufErrors"])
 
 

@@ -93,7 +93,11 @@ def table(rows: Sequence[Row], floors: dict[str, float]) -> list[str]:
         )
         lines.append("| " + " | ".join(cells) + " |")
     known = {row.cell.label for row in rows}
-    lines += [f"| {label} | floor | {cost:.0f} |" + " |" * 10 for label, cost in floors.items() if label in known]
+    lines += [
+        f"| {label} | floor | {cost:.0f} |" + " |" * 10
+        for label, cost in floors.items()
+        if label in known
+    ]
     return lines
 
 
@@ -106,9 +110,13 @@ def verdicts(rows: Sequence[Row], floors: dict[str, float]) -> list[str]:
         best, floor = best_peer(rows, label), floors.get(label)
         share = 0.25 if whole else 0.5
         if best is not None:
-            lines.append(f"- {label}: {cost / best:.2f} of the best peer, goal {share}: {kept(cost <= share * best)}")
+            lines.append(
+                f"- {label}: {cost / best:.2f} of the best peer, goal {share}: {kept(cost <= share * best)}"
+            )
         if floor is not None and whole:
-            lines.append(f"- {label}: {cost / floor:.2f} of the floor, goal 1.5: {kept(cost <= 1.5 * floor)}")
+            lines.append(
+                f"- {label}: {cost / floor:.2f} of the floor, goal 1.5: {kept(cost <= 1.5 * floor)}"
+            )
     return lines or ["- The edge was not in this run."]
 
 
@@ -127,16 +135,25 @@ def plot(path: Path, rows: Sequence[Row], floors: dict[str, float]) -> None:
     labels = list(dict.fromkeys(row.cell.label for row in rows))
     names = list(dict.fromkeys(row.peer for row in rows))
     figure, axes = plt.subplots(2, 1, figsize=(max(8.0, 1.6 * len(labels)), 9.0), sharex=True)
-    keys = (("server_cpu_ns_per_packet", "CPU ns per packet"), ("delay_p99_ms", "forwarding delay p99, ms"))
+    keys = (
+        ("server_cpu_ns_per_packet", "CPU ns per packet"),
+        ("delay_p99_ms", "forwarding delay p99, ms"),
+    )
     width = 0.8 / max(1, len(names))
     for axis, (key, title) in zip(axes, keys, strict=True):
         for index, name in enumerate(names):
             values = {row.cell.label: row.figures[key] for row in rows if row.peer == name}
-            positions = [labels.index(label) + (index - (len(names) - 1) / 2) * width for label in values]
+            positions = [
+                labels.index(label) + (index - (len(names) - 1) / 2) * width for label in values
+            ]
             axis.bar(positions, list(values.values()), width, label=name)
         if key.endswith("ns_per_packet"):
-            known = [(labels.index(label), cost) for label, cost in floors.items() if label in labels]
-            axis.plot([x for x, _ in known], [y for _, y in known], "k_", markersize=24, label="floor")
+            known = [
+                (labels.index(label), cost) for label, cost in floors.items() if label in labels
+            ]
+            axis.plot(
+                [x for x, _ in known], [y for _, y in known], "k_", markersize=24, label="floor"
+            )
         axis.set_yscale("log")
         axis.set_title(title)
         axis.grid(visible=True, axis="y", alpha=0.3)

@@ -58,18 +58,37 @@ class Settings:
 
 def build(crate: str, binary: str) -> Path:
     """The release binary of a crate under `bench/`, built when it is out of date."""
-    command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(ROOT / "bench" / crate / "Cargo.toml")]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        str(ROOT / "bench" / crate / "Cargo.toml"),
+    ]
     subprocess.run(command, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
     return TARGET / "release" / binary
 
 
 @contextmanager
 def publishing(
-    load: Path, peer: Peer, cell: Cell, settings: Settings, seconds: float, start_s: float = PUBLISH_START_S
+    load: Path,
+    peer: Peer,
+    cell: Cell,
+    settings: Settings,
+    seconds: float,
+    start_s: float = PUBLISH_START_S,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A publisher for at most `seconds`; ended on leaving."""
     command = [*ahead(), str(load), "publish", *peer.publish_arguments(), "--json", "--fifo"]
-    command += ["--bitrate", str(cell.bitrate_bps), "--burst", cell.burst, "--seconds", str(seconds)]
+    command += [
+        "--bitrate",
+        str(cell.bitrate_bps),
+        "--burst",
+        cell.burst,
+        "--seconds",
+        str(seconds),
+    ]
     command += ["--profile", peer.profile(settings.profile), "--cpu", str(LOAD_CPU)]
     command += ["--audio"] if settings.audio else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -83,17 +102,43 @@ def publishing(
         process.wait()
 
 
-def play_command(load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()) -> list[str]:
+def play_command(
+    load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()
+) -> list[str]:
     """`load play` against this server."""
-    command = [*ahead(), str(load), "play", *peer.play_arguments(), "--json", "--pid", str(peer.pid)]
-    command += ["--players", str(players), "--seconds", str(settings.seconds), "--rate", str(settings.join_rate)]
-    command += ["--profile", peer.profile(settings.profile), "--cpu", str(LOAD_CPU), "--sample", str(settings.sample)]
+    command = [
+        *ahead(),
+        str(load),
+        "play",
+        *peer.play_arguments(),
+        "--json",
+        "--pid",
+        str(peer.pid),
+    ]
+    command += [
+        "--players",
+        str(players),
+        "--seconds",
+        str(settings.seconds),
+        "--rate",
+        str(settings.join_rate),
+    ]
+    command += [
+        "--profile",
+        peer.profile(settings.profile),
+        "--cpu",
+        str(LOAD_CPU),
+        "--sample",
+        str(settings.sample),
+    ]
     command += ["--audio"] if settings.audio else []
     command += ["--data-channel"] if settings.data_channel else []
     return [*command, *extra]
 
 
-def play(load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()) -> Report:
+def play(
+    load: Path, peer: Peer, players: int, settings: Settings, extra: Sequence[str] = ()
+) -> Report:
     """Run `load play` to its end. Raises RuntimeError when it fails."""
     command = play_command(load, peer, players, settings, extra)
     outcome = subprocess.run(command, capture_output=True, check=False)

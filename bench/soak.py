@@ -30,11 +30,15 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def soak(load: Path, server: Peer, cell: Cell, settings: Settings) -> tuple[list[tuple[float, int]], Report]:
+def soak(
+    load: Path, server: Peer, cell: Cell, settings: Settings
+) -> tuple[list[tuple[float, int]], Report]:
     """Play for the time of the settings; (seconds, RSS) each interval, and the players' report."""
     series: list[tuple[float, int]] = []
     with publishing(load, server, cell, settings, settings.seconds + 120):
-        command = play_command(load, server, cell.players, settings, ["--series-ms", str(INTERVAL_S * 1000)])
+        command = play_command(
+            load, server, cell.players, settings, ["--series-ms", str(INTERVAL_S * 1000)]
+        )
         players = subprocess.Popen(command, stdout=subprocess.PIPE)
         began = time.monotonic()
         output = b""
@@ -45,7 +49,9 @@ def soak(load: Path, server: Peer, cell: Cell, settings: Settings) -> tuple[list
                 series.append((time.monotonic() - began, rss_bytes(server.pid)))
                 if series[-1][1] == 0:
                     players.kill()
-                    raise RuntimeError(f"{server.name} died after {series[-1][0]:.0f} s:\n{server.log_tail()}")
+                    raise RuntimeError(
+                        f"{server.name} died after {series[-1][0]:.0f} s:\n{server.log_tail()}"
+                    )
         report: Report = json.loads(output)
         report["socket_drops"] = socket_drops(server.pid)
     return series, report
@@ -57,7 +63,9 @@ def slope(series: list[tuple[float, int]]) -> tuple[float, float]:
     if len(settled) < 3:
         return 0.0, 0.0
     per_second = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
-    return per_second * 3600, per_second * float(settled[-1, 0] - settled[0, 0]) / float(settled[:, 1].mean())
+    return per_second * 3600, per_second * float(settled[-1, 0] - settled[0, 0]) / float(
+        settled[:, 1].mean()
+    )
 
 
 def plot(path: Path, series: list[tuple[float, int]], title: str) -> None:
@@ -78,7 +86,9 @@ def plot(path: Path, series: list[tuple[float, int]], title: str) -> None:
 
 def main() -> None:
     """Run and write `bench/results/soak.*`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--players", type=int, default=200)
     parser.add_argument("--bitrate", type=int, default=400_000)
@@ -88,7 +98,10 @@ def main() -> None:
     options = parser.parse_args()
     load, server = choices.load_binary(options), peer(options.peer, choices.peer_options(options))
     cell = Cell(players=options.players, bitrate_bps=options.bitrate, burst="frame")
-    settings = replace(Settings(profile=options.profile, data_channel=options.data_channel), seconds=options.seconds)
+    settings = replace(
+        Settings(profile=options.profile, data_channel=options.data_channel),
+        seconds=options.seconds,
+    )
     server.start()
     try:
         series, report = soak(load, server, cell, settings)

@@ -17,7 +17,9 @@ from bench.runner import Cell, Settings, play_command, publishing
 
 def main() -> None:
     """Start everything, run the command when all players are in, end everything."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", default="edge", choices=NAMES)
     parser.add_argument("--players", type=int, default=200)
     parser.add_argument("--bitrate", type=int, default=2_500_000)
@@ -35,7 +37,9 @@ def main() -> None:
             command = play_command(load, server, cell.players, settings)
             players = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             time.sleep(cell.players / settings.join_rate + 3)
-            subprocess.run([word.replace("{pid}", str(server.pid)) for word in options.command], check=True)
+            subprocess.run(
+                [word.replace("{pid}", str(server.pid)) for word in options.command], check=True
+            )
             players.terminate()
             players.wait()
     finally:

@@ -24,7 +24,9 @@ GOAL = 1.7
 
 def main() -> None:
     """Run and write `bench/results/workers.*`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--players", type=int, default=400)
     parser.add_argument("--bitrate", type=int, default=2_500_000)
     parser.add_argument("--seconds", type=float, default=5.0)
@@ -50,10 +52,13 @@ def main() -> None:
     for workers, outcomes in runs.items():
         cost[workers] = statistics.median(run["server_cpu_ns_per_packet"] for run in outcomes)
         rate, loss, cpu = (
-            statistics.median(run[key] for run in outcomes) for key in ("packets_per_second", "loss", "server_cpu")
+            statistics.median(run[key] for run in outcomes)
+            for key in ("packets_per_second", "loss", "server_cpu")
         )
         p99 = statistics.median(run["delay_ms"]["p99"] for run in outcomes)
-        lines.append(f"| {workers} | {cost[workers]:.0f} | {rate:.0f} | {loss:.4f} | {cpu:.2f} | {p99:.2f} |")
+        lines.append(
+            f"| {workers} | {cost[workers]:.0f} | {rate:.0f} | {loss:.4f} | {cpu:.2f} | {p99:.2f} |"
+        )
     implied = 2 * cost[1] / cost[2]
     verdict = f"Capacity of two workers implied by CPU per packet: {implied:.2f} x one (goal {GOAL}: {'kept' if implied >= GOAL else '**missed**'})."
     cpus = os.cpu_count() or 1

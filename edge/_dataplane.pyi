@@ -5,9 +5,9 @@ Handles come from `open_session` and stay valid until `remove`; a call on a remo
 handle is ignored, because a session may close on its own while Python still talks of it.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-Event = tuple[str, int, Any]
+Event: TypeAlias = tuple[str, int, Any]
 """(name, handle or stream number, detail). Names and details:
 
 `("path_selected", handle, (address: str, "udp" | "tcp"))`  ICE: first valid binding, or a new path

@@ -68,7 +68,9 @@ def python_suite(long: bool) -> Suite:
 def main() -> int:
     """Run the suites. Exit status 1 when any failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="only the tests of half a minute and more")
+    parser.add_argument(
+        "--long", action="store_true", help="only the tests of half a minute and more"
+    )
     args = parser.parse_args()
     suites = [python_suite(True)] if args.long else [RUST, PAGES, python_suite(False)]
     counts, broken = Counts(), []
@@ -78,7 +80,9 @@ def main() -> int:
             broken.append(suite.name)
     for name in broken:
         print(f"failed: {name}")
-    print(f"{counts.passed} passed, {max(counts.failed, len(broken))} failed, {counts.skipped} skipped")
+    print(
+        f"{counts.passed} passed, {max(counts.failed, len(broken))} failed, {counts.skipped} skipped"
+    )
     return 1 if broken else 0
 
 

@@ -117,7 +117,9 @@ class Server:
         """Scratch directory; gone after `close`."""
         return Path(self._directory.name)
 
-    def spawn(self, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> None:
+    def spawn(
+        self, command: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Run the command pinned, and wait for its TCP port."""
         cpus = ",".join(map(str, self.options.cpus))
         with (self.directory / "log").open("wb") as log:

@@ -50,7 +50,9 @@ class EdgePeer:
         path.write_text(json.dumps(configuration))
         command = self.options.edge_command or (sys.executable, "-m", "edge")
         environment = {"PYTHONPATH": str(ROOT)}
-        self.server.spawn([*command, "serve", "--config", str(path), "--insecure-open"], self.port, environment)
+        self.server.spawn(
+            [*command, "serve", "--config", str(path), "--insecure-open"], self.port, environment
+        )
 
     def stop(self) -> None:
         """End it."""

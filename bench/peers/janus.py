@@ -41,7 +41,9 @@ LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/janus")
 
 
 def _others(kind: str, wanted: str) -> str:
-    return ",".join(path.name for path in sorted((LIBRARIES / kind).glob("*.so")) if path.name != wanted)
+    return ",".join(
+        path.name for path in sorted((LIBRARIES / kind).glob("*.so")) if path.name != wanted
+    )
 
 
 @dataclass(slots=True)
@@ -112,7 +114,9 @@ class JanusPeer:
         version = subprocess.run(query, check=False, capture_output=True, text=True).stdout
         loop = "event_loops=1" if self.event_loop else "a thread per handle (as shipped)"
         library = "the libsrtp given" if self.name == "janus-openssl" else "Debian's libsrtp2"
-        return f"Debian {version or 'version unknown'}, streaming plugin, {loop}, {library}, ice_lite"
+        return (
+            f"Debian {version or 'version unknown'}, streaming plugin, {loop}, {library}, ice_lite"
+        )
 
     def _library_folder(self) -> Path:
         """A folder where the given library has the name that Janus loads."""

@@ -276,7 +276,7 @@ def _media(section: list[str]) -> AnsweredMedia:
     words = section[0][2:].split()
     if len(words) < 4 or not words[1].isdigit():
         raise ClientError(f"the answer has a malformed line: {section[0]}")
-    direction = next((x[2:] for x in section if x in ("a=inactive",)), "")
+    direction = "inactive" if "a=inactive" in section else ""
     return AnsweredMedia(
         kind=words[0],
         mid=_first(section, "mid"),

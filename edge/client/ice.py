@@ -163,7 +163,7 @@ class IceLink:
                 return
             if self._nominated:
                 # Spread as in RFC 7675, section 5.1, so that many clients do not ask in step.
-                pause = CHECK_INTERVAL_S * random.uniform(0.8, 1.2)
+                pause = CHECK_INTERVAL_S * random.uniform(0.8, 1.2)  # noqa: S311 - spread, not secret
                 self._pending.clear()
             else:
                 pause = min(2 * pause, 0.5)

@@ -8,6 +8,7 @@ is only waiting. OpenSSL keeps the last flight, so a retransmitted one is answer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -268,10 +269,8 @@ class _Dtls(RTCDtlsTransport):
         """Send close_notify and free the TLS connection."""
         self._cancel_timer()
         if self._ssl is not None and self._state in (State.CONNECTING, State.CONNECTED):
-            try:
+            with contextlib.suppress(SSL.Error):
                 self._ssl.shutdown()
-            except SSL.Error:
-                pass
             self._flush()
         self._set_state(State.CLOSED)
         self._ssl = None

@@ -550,7 +550,6 @@ impl IngestLayer {
             0
         };
         self.deaf &= self.answers < HEARD_AFTER;
-        self.asked = self.asked.filter(|_| self.deaf || !answer);
         self.unanswered = if self.deaf { DEAF_AFTER } else { 0 };
     }
 

@@ -216,6 +216,18 @@ impl Egress {
         video.is_some_and(|video| video.source.is_none() || video.target.is_some())
     }
 
+    /// Whether a key frame went out so lately that the player cannot have meant it.
+    pub fn has_key_frame_coming(&self, stream: &Stream, now: Micros) -> bool {
+        let source = self.layer().filter(|source| source.epoch == stream.epoch);
+        let arrived = source.and_then(|source| {
+            let layers = &stream.video.as_ref()?.layers;
+            let ring = &layers.get(usize::from(source.layer))?.ring;
+            Some(ring.at(ring.key_start()?)?.arrived)
+        });
+        let trip = self.rtt_us.unwrap_or(0).clamp(50_000, 300_000);
+        arrived.is_some_and(|arrived| now.saturating_sub(arrived) < trip)
+    }
+
     /// Begin again with the cached key frame: the studio does not answer when asked for one, and
     /// the player cannot go on. True when there is one, whole to the end, and the last restart is
     /// a while ago.

@@ -15,6 +15,9 @@ from .page import Page
 
 PAGES = ROOT / "edge" / "web" / "dist"
 
+STUDIO_FPS = 15
+"""Three layers are encoded in software: half the usual rate leaves time for the tests."""
+
 OpenPage = Callable[..., Page]
 
 
@@ -51,7 +54,7 @@ def studio(edge_server: Edge, chromium: Chromium) -> Iterator[Page]:
     """A studio page that publishes the test card in three layers as stream `card`."""
     page = chromium.page(studio_url(edge_server, "card"))
     page.until("window.edgeStudio?.stats().state === 'live'")
-    edge_server.wait_live("card", layers=3, timeout_s=20)
+    edge_server.wait_live("card", layers=3, timeout_s=40)
     yield page
     page.close()
 
@@ -65,5 +68,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def studio_url(edge: Edge, stream: str, **options: str) -> str:
     """A studio page that starts by itself."""
-    query = {"size": "960x540", "source": "testcard", "autostart": "1", **options, "stream": stream}
+    query = {
+        # Smaller pictures have fewer layers in Chromium.
+        "size": "960x540",
+        "fps": str(STUDIO_FPS),
+        "source": "testcard",
+        "autostart": "1",
+        "stream": stream,
+        **options,
+    }
     return f"{edge.url}/studio?" + "&".join(f"{key}={value}" for key, value in query.items())

@@ -38,7 +38,7 @@ def test_another_codec_is_sent_when_wanted(
     edge_server: Edge, open_page: OpenPage, codec: str
 ) -> None:
     stream = f"codec-{codec}"
-    page = open_page(studio_url(edge_server, stream, codec=codec, simulcast="0", fps="15"))
+    page = open_page(studio_url(edge_server, stream, codec=codec, simulcast="0", size="640x360"))
     page.until("window.edgeStudio.stats().state === 'live'")
     edge_server.wait_live(stream, timeout_s=20)
     row = edge_server.stream(stream)

@@ -231,6 +231,9 @@ impl Engine {
         else {
             return;
         };
+        if egress.has_key_frame_coming(stream, now) {
+            return;
+        }
         if stream.deaf && egress.restart(stream, now) {
             self.schedule_one(slot);
         }
