@@ -25,11 +25,11 @@ check: ## linters and types
 bench: ## benchmarks beside the peers; results in bench/results
 	@scripts/setup.sh test
 	@scripts/setup.sh peers
-	@exec $(PY) bench/fanout.py
+	@exec $(PY) -m bench.fanout
 
-soak: ## one hour of players coming, watching and going; results in bench/results
+soak: ## one hour of players who stay and players who come and go; results in bench/results
 	@scripts/setup.sh test
-	@exec $(PY) bench/soak.py --seconds 3600
+	@exec $(PY) -m bench.soak --seconds 3600
 
 lock: ## pin all Python packages anew
 	@exec scripts/lock.sh

@@ -17,9 +17,11 @@ import numpy as np
 from bench import choices
 from bench.machine import RESULTS, socket_drops, write_result
 from bench.peers import NAMES, Peer, peer
-from bench.runner import Cell, Report, Settings, play_command, publishing
+from bench.runner import Cell, Report, Settings, play, play_command, publishing
 
 INTERVAL_S = 10.0
+VISIT_S = 2.0
+"""How long a player stays that comes and goes."""
 WARM_UP_SHARE = 0.2
 FLAT_SHARE = 0.02
 """Growth of the fitted line over the whole run, as a share of the memory, that still counts as flat."""
@@ -31,10 +33,14 @@ def rss_bytes(pid: int) -> int:
 
 
 def soak(
-    load: Path, server: Peer, cell: Cell, settings: Settings
+    load: Path, server: Peer, cell: Cell, settings: Settings, churn: int
 ) -> tuple[list[tuple[float, int]], Report]:
-    """Play for the time of the settings; (seconds, RSS) each interval, and the players' report."""
+    """Play for the time of the settings, with `churn` more players coming and going each interval.
+
+    Returns (seconds, RSS) each interval, and the report of the players that stayed.
+    """
     series: list[tuple[float, int]] = []
+    visits = 0
     with publishing(load, server, cell, settings, settings.seconds + 120):
         command = play_command(
             load, server, cell.players, settings, ["--series-ms", str(INTERVAL_S * 1000)]
@@ -46,13 +52,17 @@ def soak(
             try:
                 output = players.communicate(timeout=INTERVAL_S)[0]
             except subprocess.TimeoutExpired:
+                if churn and time.monotonic() - began < settings.seconds - INTERVAL_S:
+                    short = replace(settings, seconds=VISIT_S, sample=1, join_rate=churn)
+                    visits += int(play(load, server, churn, short)["connected"])
                 series.append((time.monotonic() - began, rss_bytes(server.pid)))
                 if series[-1][1] == 0:
                     players.kill()
                     raise RuntimeError(
                         f"{server.name} died after {series[-1][0]:.0f} s:\n{server.log_tail()}"
-                    )
+                    ) from None
         report: Report = json.loads(output)
+        report["visits"] = visits
         report["socket_drops"] = socket_drops(server.pid)
     return series, report
 
@@ -91,6 +101,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--players", type=int, default=200)
+    parser.add_argument("--churn", type=int, default=10, help="players that come and go each 10 s")
     parser.add_argument("--bitrate", type=int, default=400_000)
     parser.add_argument("--peer", default="edge", choices=NAMES)
     parser.add_argument("--data-channel", action="store_true")
@@ -104,7 +115,7 @@ def main() -> None:
     )
     server.start()
     try:
-        series, report = soak(load, server, cell, settings)
+        series, report = soak(load, server, cell, settings, options.churn)
     finally:
         server.stop()
     per_hour, share = slope(series)
@@ -113,6 +124,7 @@ def main() -> None:
     delay = report["delay_ms"]
     body = [
         f"- {cell.label}, {report['seconds']:.0f} s, {report['connected']} of {report['players']} players connected",
+        f"- {report['visits']} more players came, watched for {VISIT_S:g} s and went",
         f"- RSS {series[0][1] / 2**20:.1f} MiB at the first sample, {series[-1][1] / 2**20:.1f} MiB at the last",
         f"- slope after warm-up: {per_hour / 2**10:.0f} KiB/h, {share * 100:.2f} % of RSS over the run: {verdict}",
         f"- loss {report['loss']:.6f}, forged {report['forged']}, delay p50 {delay['p50']:.2f} ms, p99 {delay['p99']:.2f} ms, max {delay['max']:.1f} ms",
