@@ -88,13 +88,13 @@ def test_aiortc_publishes(edge_server: Edge, codec: str) -> None:
     async def run() -> dict[str, object]:
         async with connected(edge_server.whip(stream), codec, publish=True):
             await asyncio.to_thread(edge_server.wait_live, stream)
-            program = watch(edge_server.whep(stream), 5)
+            program = watch(edge_server.whep(stream), 3)
             return await asyncio.to_thread(watched, program, 20)
 
     result = asyncio.run(run())
     assert result["codec"] == codec
     assert (result["width"], result["height"]) == (WIDTH, HEIGHT)
-    assert isinstance(result["frames_decoded"], int) and result["frames_decoded"] > 90
+    assert isinstance(result["frames_decoded"], int) and result["frames_decoded"] > 60
     assert result["decode_errors"] == 0
 
 
@@ -107,7 +107,7 @@ def test_aiortc_plays(edge_server: Edge, codec: str) -> None:
             track = peer.getReceivers()[0].track
             started, first, pictures, sizes = time.monotonic(), 0.0, 0, set()
             with contextlib.suppress(TimeoutError, MediaStreamError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(3):
                     while True:
                         frame = await track.recv()
                         assert isinstance(frame, av.VideoFrame)
@@ -121,4 +121,4 @@ def test_aiortc_plays(edge_server: Edge, codec: str) -> None:
         pictures, sizes, first = asyncio.run(run())
     report(f"aiortc plays {codec}", {"pictures": pictures, "first_picture_s": round(first, 3)})
     assert sizes == {(320, 240)}
-    assert pictures > 110
+    assert pictures > 60

@@ -56,23 +56,23 @@ def result(program: Program) -> dict[str, Any]:
 
 
 def test_webrtcbin_publishes(edge_server: Edge) -> None:
-    with peer("publish", edge_server.whip("gst"), 10) as program:
+    with peer("publish", edge_server.whip("gst"), 6) as program:
         edge_server.wait_live("gst")
-        played = watched(watch(edge_server.whep("gst"), 5), 20)
+        played = watched(watch(edge_server.whep("gst"), 3), 20)
         facts = result(program)
     assert (played["width"], played["height"]) == (320, 240)
-    assert played["frames_decoded"] > 120
+    assert played["frames_decoded"] > 60
     assert played["decode_errors"] == 0
-    assert played["audio_packets"] > 200
+    assert played["audio_packets"] > 90
     assert facts["delete_status"] == 200
 
 
 def test_webrtcbin_plays(edge_server: Edge) -> None:
     with edge_server.push("to-gst", "--size", "320x240"):
         edge_server.wait_live("to-gst")
-        with peer("play", edge_server.whep("to-gst"), 5) as program:
+        with peer("play", edge_server.whep("to-gst"), 3) as program:
             facts = result(program)
     report("GStreamer plays", facts["decoded"])
-    assert facts["decoded"]["video"] > 120
-    assert facts["decoded"]["audio"] > 200
+    assert facts["decoded"]["video"] > 60
+    assert facts["decoded"]["audio"] > 90
     assert facts["delete_status"] == 200

@@ -51,7 +51,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_publishes_as_obs_does(edge_server: Edge, recording: Path) -> None:
-    with script("publish.mjs", edge_server.whip("obs"), str(recording), "12") as program:
+    with script("publish.mjs", edge_server.whip("obs"), str(recording), "7") as program:
         edge_server.wait_live("obs")
 
         def profile() -> bool:
@@ -59,13 +59,13 @@ def test_it_publishes_as_obs_does(edge_server: Edge, recording: Path) -> None:
             return row is not None and row["tracks"][1]["fmtp"].startswith("64")
 
         until("the profile is that of the real SPS (High), not the offered one", profile, 5)
-        played = watched(watch(edge_server.whep("obs"), 5, "--expect", "join_ms<=1000"), 20)
+        played = watched(watch(edge_server.whep("obs"), 3, "--expect", "join_ms<=1000"), 20)
         facts = result(program, 20)
     assert played["failures"] == []
     assert (played["width"], played["height"]) == (WIDTH, HEIGHT)
     assert played["decode_errors"] == played["packets_lost"] == 0
-    assert played["frames_decoded"] > 130
-    assert played["audio_packets"] > 200
+    assert played["frames_decoded"] > 70
+    assert played["audio_packets"] > 100
     assert "a=rtpmap:111 opus/48000/2" in facts["answer"]
     assert "a=rtpmap:96 H264/90000" in facts["answer"]
     assert "rtx" not in facts["answer"]
@@ -81,7 +81,7 @@ def test_it_plays(edge_server: Edge, tmp_path: Path) -> None:
     packets_file = tmp_path / "packets"
     with edge_server.push("to-obs", "--size", "640x360"):
         edge_server.wait_live("to-obs")
-        with script("play.mjs", edge_server.whep("to-obs"), str(packets_file), "5") as program:
+        with script("play.mjs", edge_server.whep("to-obs"), str(packets_file), "3") as program:
             facts = result(program, 25)
     packets = [packet for packet in read_packets(packets_file) if packet.payload]
     pictures = decoded(packets)
@@ -90,8 +90,8 @@ def test_it_plays(edge_server: Edge, tmp_path: Path) -> None:
         {"connect_ms": facts["connectMs"], "pictures": pictures, "packets": len(packets)},
     )
     assert facts["deleteStatus"] == 200
-    assert facts["audioPackets"] > 200
-    assert pictures > 120
+    assert facts["audioPackets"] > 100
+    assert pictures > 60
     assert edge_server.sessions("to-obs") == []
 
 

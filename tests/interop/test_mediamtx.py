@@ -20,7 +20,7 @@ from .program import ROOT, Program, until
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
-SECONDS = 5
+SECONDS = 4
 
 
 @pytest.fixture(scope="module")

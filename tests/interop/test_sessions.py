@@ -40,7 +40,7 @@ def test_a_player_over_tcp_only(edge_server: Edge) -> None:
 def test_a_data_channel_echoes(edge_server: Edge) -> None:
     with edge_server.push("channel"):
         edge_server.wait_live("channel")
-        result = watched(watch(edge_server.whep("channel"), 4, "--data-channel"), 20)
+        result = watched(watch(edge_server.whep("channel"), 2, "--data-channel"), 20)
     assert result["data_channel_open_ms"] < 1000
     assert result["data_channel_rtt_ms"] < 200
 

@@ -197,18 +197,14 @@ impl Receiver {
         let received_now = self.received.saturating_sub(self.reported.0);
         self.reported = (self.received, expected);
         let lost_now = expected_now.saturating_sub(received_now);
-        let fraction_lost = if expected_now == 0 {
-            0
-        } else {
-            (lost_now * 256 / expected_now).min(255) as u8
-        };
+        let fraction_lost = (lost_now * 256).checked_div(expected_now).unwrap_or(0);
         let (last_sr, delay_since_sr) = self.last_report.map_or((0, 0), |(ntp, at)| {
             (ntp, (now.saturating_sub(at) * 65_536 / 1_000_000) as u32)
         });
         let lost = (expected as i64 - self.received as i64).clamp(-0x80_0000, 0x7f_ffff) as i32;
         Some(ReportBlock {
             ssrc: self.ssrc,
-            fraction_lost,
+            fraction_lost: fraction_lost.min(255) as u8,
             lost,
             highest: ((self.highest - self.base) & 0xffff_ffff) as u32,
             jitter: (self.jitter16 / 16) as u32,

@@ -28,6 +28,10 @@ const BURST_BYTES: usize = 24_000;
 const PACING_PERCENT: u64 = 250;
 /// Pacing is never slower than this, in bit/s.
 const MIN_PACING_BPS: u64 = 4_000_000;
+/// Loss above which a path is not given more than its estimate.
+const PACING_LOSS: f32 = 0.1;
+/// Pacing of the first key frame, in bit/s: somebody looks at a black picture.
+const JOIN_PACING_BPS: u64 = 20_000_000;
 /// Padding added to make the packets of a frame equal; more would waste the player's bandwidth.
 const MAX_PADDING: usize = 48;
 /// A live player that is this far behind waits for a key frame instead.
@@ -131,6 +135,8 @@ pub struct Egress {
     estimator: Estimator,
     /// Byte bucket.
     pacer: Pacer,
+    /// Estimate of a player of which nothing is known yet.
+    start_bps: u64,
     /// Whether transport-wide numbers are written.
     transport_cc: bool,
     /// Packets asked for by NACK and not yet sent again.
@@ -171,10 +177,8 @@ impl Egress {
             cname: spec.cname,
             selection: Selection::default(),
             estimator: Estimator::new(start, min, max),
-            pacer: Pacer::new(
-                (start * PACING_PERCENT / 100).max(MIN_PACING_BPS),
-                BURST_BYTES,
-            ),
+            pacer: Pacer::new(JOIN_PACING_BPS, BURST_BYTES),
+            start_bps: start,
             transport_cc: false,
             repairs: VecDeque::new(),
             late: VecDeque::new(),
@@ -297,9 +301,8 @@ impl Egress {
             self.estimator.on_deadline(now);
         }
         self.measure_sending(now);
-        let estimate = self.estimator.target_bps();
-        self.pacer
-            .set_rate((estimate * PACING_PERCENT / 100).max(MIN_PACING_BPS));
+        let estimate = self.estimate_bps();
+        self.pacer.set_rate(self.pacing_bps(stream, estimate, now));
         let (Some(out), Some(track)) = (self.video.as_mut(), stream.video.as_ref()) else {
             return;
         };
@@ -466,6 +469,34 @@ impl Egress {
                 Some(compound)
             })
             .collect()
+    }
+
+    /// The estimator learns with the first packet whether transport feedback is to be expected;
+    /// the first choice is made before.
+    fn estimate_bps(&self) -> u64 {
+        match self.transport_cc && self.sent.0 == 0 {
+            true => self.start_bps,
+            false => self.estimator.target_bps(),
+        }
+    }
+
+    /// A stream of one layer may need more than the estimate knows of yet: nothing is held back
+    /// until loss shows that it does not get through.
+    fn pacing_bps(&self, stream: &Stream, estimate: u64, now: Micros) -> u64 {
+        if !self.started {
+            return JOIN_PACING_BPS;
+        }
+        let layer = self.layer().and_then(|source| {
+            let layers = &stream.video.as_ref()?.layers;
+            layers.get(usize::from(source.layer))
+        });
+        let needed = match layer {
+            Some(layer) if self.estimator.loss_ratio() < PACING_LOSS => {
+                layer.meter.estimate_bps(now)
+            }
+            _ => 0,
+        };
+        (estimate.max(needed) * PACING_PERCENT / 100).max(MIN_PACING_BPS)
     }
 
     /// Without transport feedback, loss acts on the rate that is really sent.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import jwt
 import pytest
 
+from ..conftest import EdgeStarter
 from ..edges import Edge, report
 from ..program import until
 from .conftest import STUDIO_FPS, OpenPage
@@ -107,6 +109,24 @@ def test_a_deleted_session_is_joined_again(
     assert resolution(page)[0] > 0
 
 
+def test_a_player_who_is_told_to_move_sees_no_gap(edge_server: Edge, open_page: OpenPage) -> None:
+    with edge_server.push("moving"):
+        edge_server.wait_live("moving")
+        page = open_page(player_url(edge_server, "moving"))
+        page.until(PLAYING)
+        page.until(f"{STATS}.framesRendered > 90")
+        before = page.evaluate(STATS)
+        assert edge_server.request("POST", "/v1/drain", {"tell_players": True}).status == 200
+        # For a moment the edge takes nobody: the picture stays.
+        assert edge_server.request("DELETE", "/v1/drain").status == 200
+        after = page.until(f"(s => s.joins.length === 2 && s)({STATS})", 15)
+        shown = after["framesRendered"]
+        after = page.until(f"(s => s.framesRendered > {shown + 60} && s)({STATS})")
+        assert after["sessionUrl"] != before["sessionUrl"]
+        assert max(after["gaps"][len(before["gaps"]) :]) < 500
+        until("the old session is gone", lambda: len(edge_server.sessions("moving")) == 2)
+
+
 def test_the_picture_comes_back_with_the_studio(edge_server: Edge, open_page: OpenPage) -> None:
     page = open_page(player_url(edge_server, "comes-back"))
     page.until(f"{STATS}.state === 'waiting'")
@@ -132,6 +152,24 @@ def test_a_player_that_is_closed_ends_its_session(
     assert len(players()) == 1
     page.go("about:blank")
     until("the session is gone", lambda: not players(), 5)
+
+
+def test_a_token_is_asked_for(start_edge: EdgeStarter, open_page: OpenPage) -> None:
+    secret = "a secret of thirty-two characters"
+    key = {"kid": "test", "algorithm": "HS256", "secret": secret}
+    edge = start_edge(open_to_all=False, auth={"keys": [key]})
+    claims = {"exp": int(time.time()) + 600, "scope": "publish watch", "stream": "closed"}
+    token = jwt.encode(claims, secret, algorithm="HS256", headers={"kid": "test"})
+    with edge.push("closed", "--token", token):
+        page = open_page(player_url(edge, "closed"))
+        page.until("document.activeElement?.id === 'choose-token'")
+        assert "needs an access token" in page.text()
+        page.write(token)
+        page.press("Enter")
+        page.until(PLAYING)
+        page.go(f"{player_url(edge, 'closed')}&token={token}")
+        page.until(PLAYING)
+        assert "token" not in page.evaluate("location.href")
 
 
 def test_what_is_refused_is_said_in_words(edge_server: Edge, open_page: OpenPage) -> None:

@@ -159,6 +159,9 @@ pub enum Bus {
     },
 }
 
+/// What is told of a layer when it changes: RID, rank, width, height, activity, parameters.
+type LayerShape = (String, u8, u16, u16, bool, Option<String>);
+
 /// A fan-out in progress.
 #[derive(Clone, Copy, Debug)]
 struct Job {
@@ -213,7 +216,7 @@ pub struct Engine {
     /// Counters.
     pub stats: WorkerStats,
     /// Last told shape of each stream's layers.
-    told_layers: HashMap<u32, Vec<(String, u8, u16, u16, bool, Option<String>)>>,
+    told_layers: HashMap<u32, Vec<LayerShape>>,
 }
 
 impl Engine {

@@ -126,6 +126,7 @@ impl Engine {
         let handle = session.handle;
         if first && egress.started {
             let after = now.saturating_sub(egress.joined);
+            egress.next_choice = now; // the pace of the join ends
             egress.next_report = now; // sound and picture can be played together only after it
             self.events.push(Event::FirstFrame { handle, after });
         }

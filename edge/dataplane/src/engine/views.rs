@@ -50,6 +50,18 @@ impl Engine {
         layers
     }
 
+    /// Sizes of what could leak: slots, handles, users, paths, streams, and work not done.
+    pub fn occupancy(&self) -> [usize; 6] {
+        [
+            self.sessions.len(),
+            self.handles.len(),
+            self.users.len(),
+            self.paths.len(),
+            self.streams.len(),
+            self.jobs.len() + self.held.len() + self.paced.len(),
+        ]
+    }
+
     pub(super) fn snapshot(&self, now: Micros) -> Snapshot {
         let streams = self.streams.values().map(|stream| StreamStats {
             stream: stream.number,

@@ -86,7 +86,7 @@ pub(super) fn read_payload(format: u8, mut body: &[u8]) -> Option<Packet<'_>> {
     let media = Ssrc::read(&mut body)?;
     match format {
         FORMAT_PLI => Some(Packet::Pli { sender, media }),
-        FORMAT_FIR if body.len() % FIR_ENTRY_BYTES == 0 => Some(Packet::Fir {
+        FORMAT_FIR if body.len().is_multiple_of(FIR_ENTRY_BYTES) => Some(Packet::Fir {
             sender,
             entries: Entries::new(body),
         }),

@@ -103,6 +103,8 @@ pub struct Layer {
     packets: u32,
     octets: u32,
     wants_key: bool,
+    /// Nothing is sent of it.
+    pub muted: bool,
     frame: u32,
     number: u16,
     pub key_frames: u32,
@@ -137,6 +139,13 @@ pub struct Studio {
     pub silence: Option<std::ops::Range<u64>>,
     /// Time offset of sender reports' NTP clock.
     pub ntp_offset_s: u64,
+}
+
+impl Layer {
+    /// Count pictures from elsewhere.
+    pub fn skip(&mut self, pictures: u16) {
+        self.number += pictures;
+    }
 }
 
 impl Studio {
@@ -224,6 +233,7 @@ impl Studio {
             packets: 0,
             octets: 0,
             wants_key: true,
+            muted: false,
             frame: 0,
             number: script.base as u16,
             key_frames: 0,
@@ -289,6 +299,9 @@ impl Studio {
     fn frame(&mut self, at: usize, now: u64) {
         let (width, height, packets) = self.script.layers[at];
         let layer = &mut self.video[at];
+        if layer.muted {
+            return;
+        }
         let every = self.script.key_every;
         let periodic = every > 0 && layer.frame % every == 0;
         let key = layer.wants_key || periodic || layer.key_frames == 0;

@@ -192,9 +192,13 @@ export class Player implements SessionObserver {
   }
 
   #refused(error: unknown): boolean {
-    const waiting = error instanceof EdgeProblem && error.code === "stream_not_found";
     if (isRetryable(error)) {
-      this.#setState(waiting ? "waiting" : "recovering", `${inWords(error)} Trying again.`);
+      // While the session before still shows its picture there is nothing to say.
+      const quiet = this.#gaps.since(performance.now());
+      if (!this.paused && (quiet === null || quiet > QUIET_MS)) {
+        const waiting = error instanceof EdgeProblem && error.code === "stream_not_found";
+        this.#setState(waiting ? "waiting" : "recovering", `${inWords(error)} Trying again.`);
+      }
       return false;
     }
     this.#setState("failed", inWords(error));

@@ -7,12 +7,17 @@ import { EVENTS_RELATION, iceServers, LAYER_RELATION } from "../wire/link";
 import { NOTICE_TYPES, parseNotice } from "../wire/notices";
 import { Recovery, restartIce } from "../wire/recovery";
 import { SessionResource } from "../wire/resource";
+import { Cushion } from "./cushion";
 import type { Transport, TransportEvents, TransportRequest, TransportState } from "./transport";
+
+/** A member that TypeScript's library does not have yet (webrtc-extensions). */
+type BufferedReceiver = RTCRtpReceiver & { jitterBufferTarget?: number | null };
 
 export class WhepTransport implements Transport {
   readonly #peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   readonly #stopped = new AbortController();
   readonly #recovery: Recovery;
+  readonly #cushion = new Cushion();
   #resource: SessionResource | null = null;
   #events: EventSource | null = null;
   #mediaId: string | null = null;
@@ -95,7 +100,15 @@ export class WhepTransport implements Transport {
     }
     const report = await this.#peer.getStats();
     this.#figures = readReceiving(report as unknown as ReadonlyMap<string, unknown>, this.#figures);
+    this.#wait(this.#cushion.next(this.#figures));
     return this.#figures;
+  }
+
+  #wait(targetMs: number): void {
+    // Sound and picture together; null is the browser's own choice.
+    for (const receiver of this.#peer.getReceivers() as BufferedReceiver[]) {
+      receiver.jitterBufferTarget = targetMs === 0 ? null : targetMs;
+    }
   }
 
   #endpoint(): URL {
