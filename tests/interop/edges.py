@@ -36,7 +36,9 @@ class Reply:
 class Edge:
     """`edge serve` on free ports of the loopback. Everybody may do everything, unless told not to."""
 
-    def __init__(self, directory: Path, *, open_to_all: bool = True, **sections: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, *, open_to_all: bool = True, **sections: Mapping[str, Any]
+    ) -> None:
         self.token = ""
         settings: dict[str, dict[str, Any]] = {
             "http": {"host": "127.0.0.1", "port": 0},
@@ -71,9 +73,7 @@ class Edge:
         headers = {} if data is None else {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(
-            self.url + path, data=data, method=method, headers=headers
-        )
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return Reply(
@@ -114,12 +114,16 @@ class Edge:
         try:
             until(f"{stream} is live with {layers} layers", live, timeout_s)
         except AssertionError as error:
-            raise AssertionError(f"{error}; it is {self.stream(stream)}\n{self.program.log()}") from None
+            raise AssertionError(
+                f"{error}; it is {self.stream(stream)}\n{self.program.log()}"
+            ) from None
 
     def resident_kib(self) -> int:
         """Resident memory of the process in KiB."""
         status = Path(f"/proc/{self.program.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+        return int(
+            next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
+        )
 
     def push(self, stream: str, *options: str) -> Program:
         """`edge push` to a stream: a small test card unless the options say otherwise."""

@@ -34,9 +34,7 @@ def redirect_candidates(text: str, ports: dict[int, int]) -> str:
         if match["protocol"].lower() != "udp":
             return ""
         port = ports.get(int(match["port"]), int(match["port"]))
-        return (
-            f"a=candidate:{match['head']}{match['protocol']}{match['middle']}{port}{match['tail']}\r\n"
-        )
+        return f"a=candidate:{match['head']}{match['protocol']}{match['middle']}{port}{match['tail']}\r\n"
 
     return _CANDIDATE.sub(replaced, text)
 
@@ -110,7 +108,9 @@ class Front:
             passed = [(n, v) for n, v in answer.headers.items() if n.lower() not in _HOP_BY_HOP]
             if answer.content_type in _SESSION_TEXT:
                 text = redirect_candidates(await answer.text(), self._ports)
-                return web.Response(status=answer.status, headers=_multi(passed), body=text.encode())
+                return web.Response(
+                    status=answer.status, headers=_multi(passed), body=text.encode()
+                )
             response = web.StreamResponse(status=answer.status, headers=_multi(passed))
             await response.prepare(request)
             async for chunk in answer.content.iter_any():

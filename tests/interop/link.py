@@ -58,7 +58,9 @@ class Link:
         """Times at which a datagram of `size` bytes comes out: none, one or two of them."""
         conditions = self.conditions
         burst, loss, jitter, reorder, duplicate = (self._random.random() for _ in range(5))
-        self._in_burst = burst >= conditions.burst_end if self._in_burst else burst < conditions.burst_start
+        self._in_burst = (
+            burst >= conditions.burst_end if self._in_burst else burst < conditions.burst_start
+        )
         if self._in_burst or loss < conditions.loss:
             self.lost += 1
             return ()

@@ -83,7 +83,9 @@ class Program:
     def log(self, last: int = 60) -> str:
         """Its last lines, for a failure's report."""
         name = " ".join(self.command)[:200]
-        return f"--- {name} (status {self.process.poll()})\n" + "\n".join(line[:LONGEST_LINE] for line in self.lines[-last:])
+        return f"--- {name} (status {self.process.poll()})\n" + "\n".join(
+            line[:LONGEST_LINE] for line in self.lines[-last:]
+        )
 
     def line(self, wanted: Callable[[str], bool], timeout_s: float = 15.0, after: int = 0) -> str:
         """The first line from number `after` on that is wanted. Raises AssertionError."""

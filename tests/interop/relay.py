@@ -161,7 +161,9 @@ class UdpRelay:
             with self._lock:
                 name = f"{self._seed}/{len(self._flows)}"
                 up, down = self._conditions
-                flow = _Flow(client, self._target, Link(up, name + "/up"), Link(down, name + "/down"))
+                flow = _Flow(
+                    client, self._target, Link(up, name + "/up"), Link(down, name + "/down")
+                )
                 self._flows[client] = flow
             self._selector.register(flow.socket, selectors.EVENT_READ, flow)
         return flow

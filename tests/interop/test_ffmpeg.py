@@ -105,9 +105,11 @@ def test_ffmpeg_publishes_with_a_p256_certificate(edge_server: Edge, tmp_path: P
 def test_ffmpeg_as_it_comes_connects_or_is_told_why_not(edge_server: Edge) -> None:
     with studio(edge_server.whip("ffmpeg-own"), 8) as program:
         line = edge_server.program.line(
-            lambda line: '"ffmpeg-own"' in line
-            and ('"publisher"' in line)
-            and ('"TransportConnected"' in line or '"session_closed"' in line),
+            lambda line: (
+                '"ffmpeg-own"' in line
+                and ('"publisher"' in line)
+                and ('"TransportConnected"' in line or '"session_closed"' in line)
+            ),
             20,
         )
         if '"TransportConnected"' in line:

@@ -32,9 +32,7 @@ def bad_network(edge_server: Edge) -> Iterator[BadNetwork]:
     """A way to the edge that can be spoilt."""
     with ExitStack() as stack:
         relay = stack.enter_context(UdpRelay(("127.0.0.1", edge_server.udp_ports[0])))
-        front = stack.enter_context(
-            Front(edge_server.url, {edge_server.udp_ports[0]: relay.port})
-        )
+        front = stack.enter_context(Front(edge_server.url, {edge_server.udp_ports[0]: relay.port}))
         yield BadNetwork(url=front.url, relay=relay)
 
 
@@ -97,7 +95,11 @@ def test_the_layer_follows_the_bandwidth(edge_server: Edge, bad_network: BadNetw
     report(
         "rate 4 -> 1 -> 4 Mbit/s",
         {"to_top_s": up_s, "down_s": down_s, "back_s": back_s, "settled": sorted(settled)}
-        | {"switches": switches(player, joined), "lost": lost, "overflowed": bad_network.relay.passed(up=False).overflowed},
+        | {
+            "switches": switches(player, joined),
+            "lost": lost,
+            "overflowed": bad_network.relay.passed(up=False).overflowed,
+        },
     )
     assert down_s <= 2
     assert settled <= {180, 360}

@@ -61,7 +61,9 @@ def test_mediamtx_pulls_a_stream(edge_server: Edge, mediamtx: Path, tmp_path: Pa
     with edge_server.push("table", "--size", "640x360"):
         edge_server.wait_live("table")
         with Program([str(mediamtx), str(path)], cwd=tmp_path) as program:
-            program.line(lambda line: "stream is available and online" in line or "2 tracks" in line)
+            program.line(
+                lambda line: "stream is available and online" in line or "2 tracks" in line
+            )
             pictures, packets = read(f"rtsp://127.0.0.1:{rtsp_port}/table")
         until("its session is gone", lambda: len(edge_server.sessions("table")) == 1, 30)
     report("MediaMTX pulls", {"pictures": pictures, "audio_packets": packets, "seconds": SECONDS})

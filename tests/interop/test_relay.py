@@ -20,7 +20,9 @@ pytestmark = pytest.mark.timeout(20)
 PACKETS = 20_000
 
 
-def outcomes(conditions: Conditions, seed: int = 1, gap_s: float = 0.001) -> list[tuple[float, ...]]:
+def outcomes(
+    conditions: Conditions, seed: int = 1, gap_s: float = 0.001
+) -> list[tuple[float, ...]]:
     """When each of many evenly spaced datagrams comes out, after it came in."""
     link = Link(conditions, seed)
     return [
@@ -67,9 +69,9 @@ def test_reordering_lets_others_overtake() -> None:
 
 
 def test_duplicates_come_twice() -> None:
-    assert sum(len(item) for item in outcomes(Conditions(duplicate=0.2))) / PACKETS == pytest.approx(
-        1.2, abs=0.01
-    )
+    assert sum(
+        len(item) for item in outcomes(Conditions(duplicate=0.2))
+    ) / PACKETS == pytest.approx(1.2, abs=0.01)
 
 
 def test_a_rate_limit_passes_its_rate_and_its_queue_is_bounded() -> None:

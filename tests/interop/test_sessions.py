@@ -32,7 +32,9 @@ def test_a_player_over_tcp_only(edge_server: Edge) -> None:
             rows = [row for row in edge_server.sessions("tcp") if row["role"] == "subscriber"]
             assert [row["path"][1] for row in rows] == ["tcp"]
             counters = player.viewer.counters
-            report("TCP only", {"pictures": len(player.pictures), "frames": player.tcp.frames_received})
+            report(
+                "TCP only", {"pictures": len(player.pictures), "frames": player.tcp.frames_received}
+            )
     assert counters["video"].lost == counters["video"].frames_dropped == 0
     assert counters["audio"].packets > 100
 

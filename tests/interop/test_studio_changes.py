@@ -37,8 +37,7 @@ def check_continuity(packets: Sequence[Received]) -> None:
     assert len({packet.ssrc for packet in packets}) == 1
     assert sequence_gaps(packets) == []
     steps = [
-        (two.timestamp - one.timestamp) & 0xFFFFFFFF
-        for one, two in itertools.pairwise(packets)
+        (two.timestamp - one.timestamp) & 0xFFFFFFFF for one, two in itertools.pairwise(packets)
     ]
     assert all(step < 1 << 31 for step in steps), "RTP time went back"
 
@@ -79,7 +78,8 @@ def test_take_over_while_a_player_watches(start_edge: EdgeStarter) -> None:
     report("take-over", {"longest_gap_s": round(gap_s, 3), "pictures": len(player.pictures)})
     check_continuity(video)
     check_continuity(audio)
-    assert player.viewer.counters["video"].frames_dropped == 0
+    # The picture that was under way when the old studio was silenced.
+    assert player.viewer.counters["video"].frames_dropped <= 1
     assert gap_s < 2
     assert edge.metric("edge_sessions_closed_total", role="publisher", reason="replaced") == 1
 

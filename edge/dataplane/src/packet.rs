@@ -31,6 +31,9 @@ pub struct Shape {
     ssrc: Ssrc,
     /// Payload type and source of retransmissions, where negotiated.
     rtx: Option<(u8, Ssrc)>,
+    /// A packet that is sent again has its number again, and so its nonce: it must be the same to
+    /// the last bit (RFC 7714, section 8.1), without anything that depends on when it is sent.
+    repeats: bool,
 }
 
 /// Numbers of one packet.
@@ -87,7 +90,13 @@ impl Shape {
             red_payload_type: spec.red_payload_type,
             ssrc: Ssrc(spec.ssrc),
             rtx: spec.rtx_payload_type.zip(spec.rtx_ssrc.map(Ssrc)),
+            repeats: Shape::repeats(spec),
         }
+    }
+
+    /// Whether packets of such a track are sent again under their own number.
+    pub fn repeats(spec: &SubscriberTrack) -> bool {
+        spec.nack && (spec.rtx_payload_type.is_none() || spec.rtx_ssrc.is_none())
     }
 
     /// Source of media packets.
@@ -103,6 +112,11 @@ impl Shape {
     /// Whether the capture time extension was negotiated.
     pub fn wants_capture_time(&self) -> bool {
         self.ids.abs_capture_time != 0
+    }
+
+    /// Whether a capture time may be made for some of the packets.
+    pub fn may_stamp(&self) -> bool {
+        !self.repeats
     }
 
     /// Write `packet` into `space`. Returns its size, 0 when it does not fit a datagram.
@@ -138,6 +152,7 @@ impl Shape {
             (Some(number), Some((payload_type, ssrc))) => (number, ssrc, payload_type, 2),
             _ => (outgoing.number, self.ssrc, payload_type, 0),
         };
+        let pad_to = if self.repeats { 0 } else { pad_to };
         let padding = pad_to.saturating_sub(payload.len());
         let padding = if padding <= 255 { padding } else { 0 };
         let fields = HeaderFields {
@@ -211,7 +226,7 @@ impl Shape {
         if let Some(number) = stamp.transport_cc {
             writer.extension(ids.transport_cc, &number.to_be_bytes());
         }
-        if ids.abs_send_time != 0 {
+        if ids.abs_send_time != 0 && !self.repeats {
             let [_, rest @ ..] = stamp.send_time.to_be_bytes();
             writer.extension(ids.abs_send_time, &rest);
         }

@@ -6,11 +6,11 @@
 
 use crate::choice::choose_layer;
 use crate::congestion::{Estimator, Pacer, ProbePlan};
-use crate::packet::{Outgoing, Stamp};
+use crate::packet::{Outgoing, Shape, Stamp};
 use crate::rewriter::Source;
 use crate::ring::Packet;
 use crate::rtcp;
-use crate::spec::{Selection, SubscriberSpec};
+use crate::spec::{Selection, SubscriberSpec, SubscriberTrack};
 use crate::srtp::Outbound;
 use crate::stream::{Layer, Stream, Track};
 use crate::track_out::{Limit, TrackOut};
@@ -187,9 +187,13 @@ impl Egress {
             ask_after: 0,
             restarted: None,
         };
+        // Feedback on sound alone would say nothing about the path.
+        let repeats = |track: &SubscriberTrack| track.kind == Kind::Video && Shape::repeats(track);
+        let numbered = !spec.tracks.iter().any(repeats);
         for track in spec.tracks {
             let kind = track.kind;
-            egress.transport_cc |= track.transport_cc && track.extensions.transport_cc != 0;
+            let has_number = track.transport_cc && track.extensions.transport_cc != 0;
+            egress.transport_cc |= numbered && has_number && !Shape::repeats(&track);
             let out = TrackOut::new(track, spec.playout_delay_ms)?;
             match kind {
                 Kind::Audio => egress.audio = Some(out),
@@ -390,7 +394,7 @@ impl Egress {
         let Some(out) = tracks
             .into_iter()
             .flatten()
-            .find(|out| out.spec.ssrc == media.0)
+            .find(|out| out.spec.ssrc == media.0 && (out.spec.nack || out.shape.has_rtx()))
         else {
             return 0;
         };
@@ -774,7 +778,8 @@ impl Egress {
             return;
         };
         let now = sending.now;
-        let has_number = self.transport_cc && out.spec.extensions.transport_cc != 0;
+        let has_number =
+            self.transport_cc && out.spec.extensions.transport_cc != 0 && out.shape.may_stamp();
         let size_guess = packet.payload.len().max(pad_to) + 48;
         let stamp = Stamp {
             transport_cc: has_number.then(|| self.estimator.on_sent(size_guess, now)),

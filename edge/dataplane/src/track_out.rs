@@ -291,7 +291,8 @@ impl TrackOut {
         let due = self
             .capture_time_at
             .is_none_or(|at| now.saturating_sub(at) >= CAPTURE_TIME_US);
-        let captured = captured.filter(|_| due && packet.info.start)?;
+        let made = due && packet.info.start && self.shape.may_stamp();
+        let captured = captured.filter(|_| made)?;
         self.capture_time_at = Some(now);
         let ntp = ntp_epoch.wrapping_add_signed(micros_to_ntp(captured));
         Some((ntp, Some(0)))

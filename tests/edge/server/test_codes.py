@@ -160,7 +160,7 @@ async def internal_error(edge: Edge) -> ClientResponse:
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    edge.gateway.redirect = fail  # type: ignore[assignment]
+    edge.gateway.redirect = fail
     return await edge.whip("t1", offer("sendonly"))
 
 
@@ -203,7 +203,7 @@ def test_every_code_has_its_scenario() -> None:
     ("scenario", "sections"), SCENARIOS, ids=lambda value: getattr(value, "__name__", "")
 )
 def test_each_code_is_answered_with_its_problem(scenario: Any, sections: dict[str, Any]) -> None:
-    code = ErrorCode(scenario.__name__)
+    code = ErrorCode[scenario.__name__.upper()]
 
     async def run(edge: Edge) -> None:
         response = await scenario(edge)

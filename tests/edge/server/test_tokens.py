@@ -25,14 +25,15 @@ ED = ed25519.Ed25519PrivateKey.generate()
 EC = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
 SECRET = "s" * 32
-KEYS = {"EdDSA": ED, "ES256": EC, "RS256": RSA}
+KEYS: dict[str, Any] = {"EdDSA": ED, "ES256": EC, "RS256": RSA}
 CLAIMS = {"scope": "watch", "stream": "t1"}
 
 
 def pem(key: Any) -> bytes:
-    return key.public_key().public_bytes(
+    public: bytes = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+    return public
 
 
 def sign(key: Any, algorithm: str, kid: str | None = "k", **claims: Any) -> str:
@@ -88,7 +89,7 @@ def test_what_is_refused(config: dict[str, Any]) -> None:
         (sign(ED, "EdDSA", kid="unknown"), invalid),
         (sign(ed25519.Ed25519PrivateKey.generate(), "EdDSA", kid="EdDSA"), invalid),
         # Neither no algorithm nor another one than the key's.
-        (jwt.encode({**CLAIMS, "exp": time.time() + 60}, None, "none", headers={"kid": "EdDSA"}), invalid),
+        (jwt.encode({**CLAIMS, "exp": time.time() + 60}, "", "none", headers={"kid": "EdDSA"}), invalid),
         (sign(SECRET, "HS256", kid="EdDSA"), invalid),
         (sign(SECRET * 2, "HS384", kid="HS256"), invalid),
     ]  # fmt: skip

@@ -269,8 +269,14 @@ def test_data_channels_between_two_of_ours_and_a_flood_of_them() -> None:
             two,
         )
         loop = asyncio.get_running_loop()
-        one.wire = lambda datagram: loop.call_soon(client.receive, datagram) and None
-        two.wire = lambda datagram: loop.call_soon(server.receive, datagram) and None
+
+        def to_client(datagram: bytes) -> None:
+            loop.call_soon(client.receive, datagram)
+
+        def to_server(datagram: bytes) -> None:
+            loop.call_soon(server.receive, datagram)
+
+        one.wire, two.wire = to_client, to_server
         client.start()
         while one.events != ["connected"] or two.events != ["connected"]:
             await asyncio.sleep(0.005)

@@ -10,7 +10,7 @@ from edge.sfu.stream import State
 
 from .running import FRAGMENT, SDP, Edge, Peer, offer, play
 
-GRACE = {"streams": {"reconnect_grace_s": 30, "retry_after_s": 3}}
+GRACE: dict[str, Any] = {"streams": {"reconnect_grace_s": 30, "retry_after_s": 3}}
 
 
 def test_created_has_everything_that_clients_look_at() -> None:
@@ -190,7 +190,8 @@ def test_a_silent_studio_is_closed_and_counted() -> None:
         studio = Peer(edge)
         await studio.publish("t1")
         # Silence: its datagrams stop without a goodbye.
-        studio.pc.sctp and await studio.pc.sctp.stop()
+        if studio.pc.sctp:
+            await studio.pc.sctp.stop()
         for transceiver in studio.pc.getTransceivers():
             await transceiver.sender.transport.transport.stop()
         await edge.until(lambda: not edge.gateway.driver.sessions)

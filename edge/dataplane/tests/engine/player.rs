@@ -69,11 +69,8 @@ pub struct Got {
     pub timestamp: u32,
     pub marker: bool,
     pub payload_type: u8,
-    pub ssrc: u32,
     pub elements: Vec<(u8, Vec<u8>)>,
     pub payload: Vec<u8>,
-    /// Came on the RTX stream.
-    pub repaired: bool,
 }
 
 pub struct Player {
@@ -88,6 +85,9 @@ pub struct Player {
     pub others: Vec<Vec<u8>>,
     /// Loss told in receiver reports.
     pub told_loss: u8,
+    /// Keep encrypted media in `kept`.
+    pub keeps: bool,
+    pub kept: Vec<Vec<u8>>,
     /// Whether it says anything at all.
     pub speaks: bool,
     inbound: Inbound,
@@ -156,6 +156,7 @@ impl Player {
             rtx_payload_type: None,
             rtx_ssrc: None,
             red_payload_type: taste.red.then_some(RED_PT),
+            nack: false,
             ..video.clone()
         };
         let tracks = if taste.audio {
@@ -197,6 +198,8 @@ impl Player {
             sender_reports: Vec::new(),
             others: Vec::new(),
             told_loss: 0,
+            keeps: false,
+            kept: Vec::new(),
             speaks: true,
             inbound: Inbound::new(PROFILE, &peer.keying(false)).unwrap(),
             outbound: Outbound::new(PROFILE, &peer.keying(true)).unwrap(),
@@ -223,6 +226,9 @@ impl Player {
                 .expect("authentic RTCP");
             self.receive_rtcp(&datagram[..end], now);
             return;
+        }
+        if self.keeps {
+            self.kept.push(datagram.clone());
         }
         let header = Header::parse(&datagram).expect("RTP");
         let ssrc = header.ssrc;
@@ -264,10 +270,8 @@ impl Player {
             timestamp: header.timestamp,
             marker: header.marker,
             payload_type: header.payload_type,
-            ssrc: ssrc.0,
             elements,
             payload,
-            repaired,
         };
         if !is_video {
             self.audio.push(got);

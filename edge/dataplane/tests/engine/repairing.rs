@@ -198,3 +198,38 @@ fn late_packets_keep_their_numbers_while_frames_are_left_out() {
     assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1));
     assert!(rig.stats(0).streams[0].frames_dropped.tier > 60);
 }
+
+#[test]
+fn a_packet_under_the_same_number_is_the_same_to_the_last_bit() {
+    // Its nonce is the same too: any other byte would give the key away (RFC 7714, section 8.1).
+    let (mut rig, _, player) = playing(Taste {
+        rtx: false,
+        ..Taste::default()
+    });
+    rig.players[player].keeps = true;
+    rig.run(S);
+    let video = rig.players[player].sorted();
+    let numbers: Vec<u16> = video
+        .iter()
+        .rev()
+        .take(60)
+        .map(|got| got.number as u16)
+        .collect();
+    let now = rig.now;
+    let before = rig.players[player].kept.len();
+    rig.players[player].nack(&numbers, now);
+    rig.run(15 * MS);
+    let (first, again) = rig.players[player].kept.split_at(before);
+    let ssrc = rig.players[player].video_ssrc().to_be_bytes();
+    let mut repeated = 0;
+    for datagram in again.iter().filter(|datagram| datagram[8..12] == ssrc) {
+        let same = first
+            .iter()
+            .find(|old| old[2..4] == datagram[2..4] && old[8..12] == ssrc);
+        if let Some(same) = same {
+            assert_eq!(same, datagram);
+            repeated += 1;
+        }
+    }
+    assert!(repeated >= 55, "{repeated}");
+}

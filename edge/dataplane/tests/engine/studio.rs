@@ -303,7 +303,7 @@ impl Studio {
             return;
         }
         let every = self.script.key_every;
-        let periodic = every > 0 && layer.frame % every == 0;
+        let periodic = every > 0 && layer.frame.is_multiple_of(every);
         let key = layer.wants_key || periodic || layer.key_frames == 0;
         layer.wants_key = false;
         let odd = !key && layer.frame % 2 == 1;
