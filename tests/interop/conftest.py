@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .edges import Edge
+from .front import Front
+from .relay import UdpRelay
 
 EdgeStarter = Callable[..., Edge]
 
@@ -43,3 +47,20 @@ def start_edge(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[EdgeS
         edge.close()
         if request.session.testsfailed > failed:
             print(edge.program.log(200))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadNetwork:
+    """An edge's address for clients whose media goes through relays."""
+
+    url: str
+    relay: UdpRelay
+
+
+@pytest.fixture
+def bad_network(edge_server: Edge) -> Iterator[BadNetwork]:
+    """A way to the edge that can be spoilt."""
+    with ExitStack() as stack:
+        relay = stack.enter_context(UdpRelay(("127.0.0.1", edge_server.udp_ports[0])))
+        front = stack.enter_context(Front(edge_server.url, {edge_server.udp_ports[0]: relay.port}))
+        yield BadNetwork(url=front.url, relay=relay)

@@ -13,7 +13,9 @@ import pytest
 from edge.client import rtp
 from edge.client.depacketize import depacketizer
 
+from .conftest import BadNetwork
 from .edges import Edge, report, watch, watched
+from .link import Conditions
 from .nodejs import result, script
 from .program import until
 
@@ -75,6 +77,19 @@ def test_it_publishes_as_obs_does(edge_server: Edge, recording: Path) -> None:
     assert facts["deleteStatus"] == 200
     assert edge_server.sessions("obs") == []
     report("libdatachannel publishes", {"connect_ms": facts["connectMs"]})
+
+
+def test_its_loss_is_repaired_without_rtx(
+    edge_server: Edge, bad_network: BadNetwork, recording: Path
+) -> None:
+    spoilt = Conditions(loss=0.05, delay_s=0.02)
+    bad_network.relay.set(up=spoilt, down=spoilt)
+    with script("publish.mjs", f"{bad_network.url}/whip/far-obs", str(recording), "20"):
+        edge_server.wait_live("far-obs")
+        played = watched(watch(edge_server.whep("far-obs"), 5), 20)
+    assert bad_network.relay.passed(up=True).lost > 30
+    assert played["packets_lost"] == played["frames_dropped"] == played["decode_errors"] == 0
+    assert played["frames_decoded"] > 120
 
 
 def test_it_plays(edge_server: Edge, tmp_path: Path) -> None:

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import pytest
 
-from .edges import Edge, report, watch, watched
-from .front import Front
+from .conftest import BadNetwork
+from .edges import Edge, push, report, watch, watched
 from .link import Conditions
 from .player import Player
 from .program import until
-from .relay import UdpRelay
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadNetwork:
-    """An edge's address for clients whose media goes through relays."""
-
-    url: str
-    relay: UdpRelay
-
-
-@pytest.fixture
-def bad_network(edge_server: Edge) -> Iterator[BadNetwork]:
-    """A way to the edge that can be spoilt."""
-    with ExitStack() as stack:
-        relay = stack.enter_context(UdpRelay(("127.0.0.1", edge_server.udp_ports[0])))
-        front = stack.enter_context(Front(edge_server.url, {edge_server.udp_ports[0]: relay.port}))
-        yield BadNetwork(url=front.url, relay=relay)
 
 
 @pytest.mark.long
@@ -48,6 +28,39 @@ def test_five_percent_loss_is_repaired(edge_server: Edge, bad_network: BadNetwor
     assert result["packets_lost"] == 0
     assert result["frames_dropped"] == 0
     assert result["decode_errors"] == 0
+    assert result["fps"] > 25
+
+
+def test_a_studios_loss_is_repaired(edge_server: Edge, bad_network: BadNetwork) -> None:
+    spoilt = Conditions(loss=0.05, delay_s=0.02)
+    bad_network.relay.set(up=spoilt, down=spoilt)
+    with push(f"{bad_network.url}/whip/far", "--size", "640x360", "--bitrate", "1500k"):
+        edge_server.wait_live("far")
+        result = watched(watch(edge_server.whep("far"), 6), 25)
+    assert bad_network.relay.passed(up=True).lost > 30
+    assert result["packets_lost"] == result["frames_dropped"] == result["decode_errors"] == 0
+    assert result["fps"] > 25
+    # What came late to the edge was passed on late: nothing was left for the player to ask for.
+    assert result["key_requests"] == 0
+
+
+def test_jitter_reordering_and_duplicates_do_no_harm(
+    edge_server: Edge, bad_network: BadNetwork
+) -> None:
+    rough = Conditions(
+        delay_s=0.02,
+        jitter_s=0.015,
+        reorder=0.02,
+        reorder_s=0.01,
+        duplicate=0.02,
+        burst_start=0.002,
+    )
+    with edge_server.push("rough", "--size", "640x360", "--bitrate", "1500k"):
+        edge_server.wait_live("rough")
+        bad_network.relay.set(up=rough, down=rough)
+        result = watched(watch(f"{bad_network.url}/whep/rough", 8), 25)
+    assert result["packets_missed"] > 0
+    assert result["packets_lost"] == result["frames_dropped"] == result["decode_errors"] == 0
     assert result["fps"] > 25
 
 

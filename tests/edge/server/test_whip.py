@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from edge.server import driver
 from edge.sfu.stream import State
