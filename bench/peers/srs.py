@@ -59,7 +59,7 @@ class SrsPeer:
         """Of its process."""
         return self.server.log_tail()
 
-    def profile(self, wanted: str) -> str:
+    def profile(self, wanted: str) -> str:  # noqa: ARG002 - SRS knows one profile
         """SRS negotiates AES128_CM_SHA1_80 and nothing else."""
         return "cm80"
 
