@@ -203,6 +203,14 @@ class CodecsConfig(Section):
     """H.264 first: every player decodes it in hardware and LL-HLS needs it."""
 
 
+class NodeConfig(Section):
+    """What the edge demands of the node it runs on."""
+
+    require_tuned: bool = False
+    """Not ready while the kernel grants less receive buffer than asked for: bursts would be lost
+    where nobody sees it. On for nodes that are tuned, off for a laptop."""
+
+
 class LogConfig(Section):
     """What is written to standard error."""
 
@@ -229,6 +237,7 @@ class EdgeConfig(Section):
     codecs: CodecsConfig = CodecsConfig()
     redirect: dict[str, str] = Field(default_factory=dict)
     """Stream pattern to base URL of another edge: requests for it get 307. The first match counts."""
+    node: NodeConfig = NodeConfig()
     log: LogConfig = LogConfig()
 
     @model_validator(mode="after")

@@ -96,6 +96,8 @@ async def ready(request: web.Request) -> web.Response:
         raise PeerError(ErrorCode.DRAINING, "this edge takes no new sessions", headers)
     if gateway.stopped is not None:
         raise PeerError(ErrorCode.NOT_READY, gateway.stopped, headers)
+    if gateway.untuned is not None and gateway.config.node.require_tuned:
+        raise PeerError(ErrorCode.NOT_READY, gateway.untuned, headers)
     if len(gateway.driver.sessions) >= limits.max_sessions:
         raise PeerError(ErrorCode.NODE_FULL, "all sessions are taken", headers)
     return web.json_response({"status": "ready"})

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from edge.config import EdgeConfig
@@ -20,6 +21,9 @@ from edge.server.metrics import EdgeMetrics
 from edge.server.problems import answer_problems
 from edge.server.tokens import Verifier
 from edge.server.transport import Certificate
+
+
+log = structlog.get_logger()
 
 
 def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
@@ -40,6 +44,7 @@ def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
         engine=engine,
         redirect=configured_redirect(config.redirect),
     )
+    gateway.untuned = _shortcoming(config, engine)
     app = web.Application(middlewares=[answer_problems], client_max_size=config.http.max_body_bytes)
     app[GATEWAY] = gateway
     app[api.METRICS] = EdgeMetrics(gateway)
@@ -58,6 +63,19 @@ def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
 
     app.cleanup_ctx.append(life)
     return app
+
+
+def _shortcoming(config: EdgeConfig, engine: Engine) -> str | None:
+    wanted = config.data_plane.receive_buffer_bytes
+    granted = min((worker.receive_buffer_bytes for worker in engine.stats().workers), default=wanted)
+    if granted >= wanted:
+        return None
+    shortcoming = (
+        f"the kernel grants {granted} of {wanted} bytes of receive buffer: "
+        f"sysctl -w net.core.rmem_max={wanted}"
+    )
+    log.warning("node_untuned", detail=shortcoming)
+    return shortcoming
 
 
 def describe(app: web.Application) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Gateway:
     draining: bool = False
     stopped: str | None = None
     """Why the data plane is dead, if it is."""
+    untuned: str | None = None
+    """What the node lacks, if it lacks something, and the remedy."""
 
     def admit(self, request: web.Request, stream: StreamId, role: Role) -> None:
         """Send a new session elsewhere, or refuse it while draining. Raises."""

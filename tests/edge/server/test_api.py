@@ -79,6 +79,22 @@ def test_probes() -> None:
     play(run, secured=True)
 
 
+@pytest.mark.parametrize(("demanded", "status"), [(True, 503), (False, 200)])
+def test_an_untuned_node_is_not_ready_where_that_is_demanded(demanded: bool, status: int) -> None:
+    async def run(edge: Edge) -> None:
+        answer = await edge.client.get("/readyz")
+        assert answer.status == status
+        if demanded:
+            assert "net.core.rmem_max=2000000000" in (await answer.json())["detail"]
+
+    # No kernel grants two gigabytes.
+    play(
+        run,
+        data_plane={"receive_buffer_bytes": 2_000_000_000},
+        node={"require_tuned": demanded},
+    )
+
+
 def test_drain_may_tell_players() -> None:
     async def run(edge: Edge) -> None:
         told: list[bool] = []

@@ -1,6 +1,7 @@
 //! The engine end to end in virtual time: no socket, no clock, no sleep.
 
 mod access;
+mod chaos;
 mod layers;
 mod limits;
 mod media;
