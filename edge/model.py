@@ -139,3 +139,5 @@ class Layer:
     bitrate_bps: int
     fps: float
     active: bool
+    b_frames: bool = False
+    """Frames come out of display order, so players show each of them late."""

@@ -139,6 +139,7 @@ def _stream(stream: LiveStream) -> dict[str, Any]:
                 "bitrate_bps": layer.bitrate_bps,
                 "fps": layer.fps,
                 "active": layer.active,
+                "b_frames": layer.b_frames,
             }
             for layer in machine.layers
         ],

@@ -67,7 +67,9 @@ def build(config: EdgeConfig, plane: Plane | None = None) -> web.Application:
 
 def _shortcoming(config: EdgeConfig, engine: Engine) -> str | None:
     wanted = config.data_plane.receive_buffer_bytes
-    granted = min((worker.receive_buffer_bytes for worker in engine.stats().workers), default=wanted)
+    granted = min(
+        (worker.receive_buffer_bytes for worker in engine.stats().workers), default=wanted
+    )
     if granted >= wanted:
         return None
     shortcoming = (

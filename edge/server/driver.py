@@ -196,7 +196,18 @@ class Driver:
         """The video's layers were measured anew."""
         live = self._streams.numbered(stream)
         if live is not None:
+            self._judge_layers(live, layers)
             self._streams.measure(live, sfu.LayersMeasured(layers=layers, fmtp=fmtp))
+
+    def _judge_layers(self, live: LiveStream, layers: tuple[Layer, ...]) -> None:
+        had = any(layer.b_frames for layer in live.machine.layers)
+        if not had and any(layer.b_frames for layer in layers):
+            self.counters.b_frame_streams += 1
+            log.warning(
+                "studio_sends_b_frames",
+                stream=live.name,
+                remedy="set B-frames to 0 (OBS: x264 option bframes=0): players show each frame late",
+            )
 
     def on_first_frame(self, handle: Handle, seconds: float) -> None:
         """A player was sent its first whole key frame."""

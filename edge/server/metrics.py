@@ -123,6 +123,11 @@ class EdgeCollector:
         yield CounterMetricFamily(
             "edge_data_channel_messages_ignored", "Messages that nothing here takes", value=ignored
         )
+        yield CounterMetricFamily(
+            "edge_ingest_b_frame_streams",
+            "Streams found to carry B-frames",
+            value=driver.counters.b_frame_streams,
+        )
         joins = driver.counters.join_seconds
         yield _histogram(
             "edge_join_seconds",

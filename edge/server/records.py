@@ -42,6 +42,7 @@ class Counters:
         self.closed: Counter[tuple[Role, CloseReason]] = Counter()
         self.join_seconds = Histogram(JOIN_BUCKETS_S)
         self.messages_ignored = 0
+        self.b_frame_streams = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,7 @@ def read_layer(item: Mapping[str, Any]) -> LayerStats:
         bitrate_bps=int(item.get("bitrate_bps", 0)),
         fps=round(float(item.get("fps", 0)), 2),
         active=bool(item.get("active", True)),
+        b_frames=bool(item.get("b_frames", False)),
     )
     return LayerStats(kind=str(item.get("kind", "video")), layer=layer)
 

@@ -196,6 +196,15 @@ impl Ingest {
         track.layers.get(layer)?.inspector.profile()
     }
 
+    /// Whether B-frames were seen, by video layer.
+    pub fn has_b_frames(&self, layer: usize) -> bool {
+        self.tracks
+            .iter()
+            .find(|track| track.codec.is_video())
+            .and_then(|track| track.layers.get(layer))
+            .is_some_and(|layer| layer.inspector.saw_b_frames())
+    }
+
     /// Packets asked for and packets given up since the last call, over all layers.
     pub fn take_losses(&mut self) -> (u64, u64) {
         let layers = self.tracks.iter_mut().flat_map(|track| &mut track.layers);

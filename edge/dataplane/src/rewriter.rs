@@ -48,6 +48,8 @@ pub struct Rewriter {
     pieces: VecDeque<Piece>,
     /// The next number to give.
     next: u64,
+    /// One past the highest number given to a late packet.
+    taken: u64,
 }
 
 impl Rewriter {
@@ -56,6 +58,7 @@ impl Rewriter {
         Rewriter {
             pieces: VecDeque::new(),
             next: first,
+            taken: 0,
         }
     }
 
@@ -88,7 +91,7 @@ impl Rewriter {
         self.pieces.push_back(Piece {
             source,
             in_start,
-            out_start: self.next.max(unsent) + reserved,
+            out_start: (self.next.max(unsent) + reserved).max(self.taken),
             timestamp_delta,
             offsets,
         });
@@ -112,7 +115,13 @@ impl Rewriter {
 
     /// Number kept for a packet that comes late, if it has one. `reserved` numbers after the last
     /// one given belong to the newest piece still.
-    pub fn late(&self, source: Source, index: u64, reserved: u64) -> Option<(u64, Piece)> {
+    pub fn late(&mut self, source: Source, index: u64, reserved: u64) -> Option<(u64, Piece)> {
+        let found = self.kept(source, index, reserved)?;
+        self.taken = self.taken.max(found.0 + 1);
+        Some(found)
+    }
+
+    fn kept(&self, source: Source, index: u64, reserved: u64) -> Option<(u64, Piece)> {
         let mut limit = self.next + reserved;
         for piece in self.pieces.iter().rev() {
             if piece.source == source && index >= piece.in_start {

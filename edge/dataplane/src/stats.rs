@@ -119,6 +119,8 @@ pub struct LayerStats {
     pub active: bool,
     /// Codec parameters read from the stream itself; known where the publisher is.
     pub fmtp: Option<String>,
+    /// Whether frames come out of display order: players then show each one late.
+    pub b_frames: bool,
 }
 
 /// One stream as one worker sees it.

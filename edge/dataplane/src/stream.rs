@@ -140,8 +140,6 @@ pub struct Layer {
     last_timestamp: Option<u32>,
     /// Whether the studio sends abs-capture-time.
     pub tells_capture_time: bool,
-    /// Late packets to hand on at the next fan-out.
-    pub late: Vec<u64>,
 }
 
 impl Layer {
@@ -158,7 +156,6 @@ impl Layer {
             last_packet: 0,
             last_timestamp: None,
             tells_capture_time: false,
-            late: Vec::new(),
         }
     }
 
@@ -242,6 +239,8 @@ pub enum Taken {
     Nothing,
     /// Something for the readers.
     Packet,
+    /// Something that readers may have passed.
+    Late,
     /// The first packet of a key frame.
     KeyFrame,
 }
@@ -374,27 +373,6 @@ impl Stream {
         track?.layers.get_mut(usize::from(place.layer))
     }
 
-    /// Whether packets came late since the last fan-out.
-    pub fn has_late(&self) -> bool {
-        [self.audio.as_ref(), self.video.as_ref()]
-            .into_iter()
-            .flatten()
-            .flat_map(|track| &track.layers)
-            .any(|layer| !layer.late.is_empty())
-    }
-
-    /// Forget late packets: everyone was told.
-    pub fn clear_late(&mut self) {
-        let tracks = [self.audio.as_mut(), self.video.as_mut()];
-        for layer in tracks
-            .into_iter()
-            .flatten()
-            .flat_map(|track| &mut track.layers)
-        {
-            layer.late.clear();
-        }
-    }
-
     /// Key of a layer of the present publication.
     pub fn source(&self, layer: u8) -> Source {
         Source {
@@ -419,9 +397,8 @@ impl Stream {
         match layer.ring.insert(packet) {
             Inserted::Fresh => {}
             Inserted::Late => {
-                layer.late.push(index);
                 layer.meter.count(bytes, false, arrived);
-                return Taken::Packet;
+                return Taken::Late;
             }
             Inserted::Duplicate | Inserted::TooOld => return Taken::Nothing,
         }

@@ -12,7 +12,7 @@ use crate::ring::Packet;
 use crate::rtcp;
 use crate::spec::{Selection, SubscriberSpec, SubscriberTrack};
 use crate::srtp::Outbound;
-use crate::stream::{Layer, Stream, Track};
+use crate::stream::{Layer, Place, Stream, Track};
 use crate::track_out::{Limit, TrackOut};
 use crate::transmit::{Batch, Path, Tos};
 use crate::types::{Kind, Micros, Ssrc, micros_to_ntp};
@@ -368,21 +368,17 @@ impl Egress {
         pump
     }
 
-    /// Remember what came late to the layers being sent and has been passed; `pump` sends it.
-    pub fn queue_late(&mut self, stream: &Stream) {
-        for (kind, out) in [(Kind::Audio, &self.audio), (Kind::Video, &self.video)] {
-            let layer = out.as_ref().and_then(|out| {
-                let source = out.source.filter(|source| source.epoch == stream.epoch)?;
-                let layers = &stream.track(kind)?.layers;
-                Some((layers.get(usize::from(source.layer))?, out.cursor))
-            });
-            let Some((layer, cursor)) = layer else {
-                continue;
-            };
-            let passed = layer.late.iter().filter(|index| **index < cursor);
-            let room = MAX_REPAIRS.saturating_sub(self.late.len());
-            self.late
-                .extend(passed.take(room).map(|index| (kind, *index)));
+    /// Remember a packet that came late, if it was passed already; `pump` sends it.
+    pub fn queue_late(&mut self, place: Place, index: u64) {
+        let wanted = Source {
+            layer: place.layer,
+            epoch: place.epoch,
+        };
+        let passed = self
+            .track_mut(place.kind)
+            .is_some_and(|out| out.source == Some(wanted) && index < out.cursor);
+        if passed && self.late.len() < MAX_REPAIRS {
+            self.late.push_back((place.kind, index));
         }
     }
 

@@ -181,7 +181,7 @@ impl TrackOut {
     }
 
     /// Number of a packet that came after the cursor had passed its place, if one was kept.
-    pub fn late(&self, index: u64) -> Option<Outgoing> {
+    pub fn late(&mut self, index: u64) -> Option<Outgoing> {
         let reserved = self.leaving_out.map_or(0, |(_, reserved)| reserved);
         let (number, piece) = self.rewriter.late(self.source?, index, reserved)?;
         Some(Outgoing::first(

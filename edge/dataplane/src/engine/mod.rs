@@ -159,8 +159,9 @@ pub enum Bus {
     },
 }
 
-/// What is told of a layer when it changes: RID, rank, width, height, activity, parameters.
-type LayerShape = (String, u8, u16, u16, bool, Option<String>);
+/// What is told of a layer when it changes: RID, rank, width, height, activity, parameters,
+/// B-frames.
+type LayerShape = (String, u8, u16, u16, bool, Option<String>, bool);
 
 /// A fan-out in progress.
 #[derive(Clone, Copy, Debug)]

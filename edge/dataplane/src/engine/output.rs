@@ -48,10 +48,6 @@ impl Engine {
             let Some(stream) = self.streams.get(&job.stream) else {
                 return false;
             };
-            if job.served == 0 && stream.has_late() {
-                self.queue_late(job.stream);
-                continue;
-            }
             let count = stream.subscribers.len();
             if job.served >= count {
                 self.finish_job(job.stream);
@@ -76,23 +72,6 @@ impl Engine {
             return;
         };
         stream.rotation = stream.rotation.wrapping_add(1);
-    }
-
-    /// What came late goes to everyone who has passed it, once.
-    fn queue_late(&mut self, number: u32) {
-        let Some(stream) = self.streams.get_mut(&number) else {
-            return;
-        };
-        for slot in &stream.subscribers {
-            let session = self
-                .sessions
-                .get_mut(*slot as usize)
-                .and_then(Option::as_deref_mut);
-            if let Some(Role::Subscriber(egress)) = session.map(|session| &mut session.role) {
-                egress.queue_late(stream);
-            }
-        }
-        stream.clear_late();
     }
 
     /// True when the batch is full.

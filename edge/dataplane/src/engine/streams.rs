@@ -34,6 +34,23 @@ impl Engine {
         true
     }
 
+    /// What came late goes to everyone who has passed it. Told now: a player that is served before
+    /// the next fan-out may come by it on its way.
+    fn queue_late(&mut self, place: Place, index: u64) {
+        let Some(stream) = self.streams.get(&place.stream) else {
+            return;
+        };
+        for slot in &stream.subscribers {
+            let session = self
+                .sessions
+                .get_mut(*slot as usize)
+                .and_then(Option::as_deref_mut);
+            if let Some(Role::Subscriber(egress)) = session.map(|session| &mut session.role) {
+                egress.queue_late(place, index);
+            }
+        }
+    }
+
     /// A key frame has begun: who waits for one chooses now.
     fn wake_waiting(&mut self, number: u32, now: Micros) {
         let Some(stream) = self.streams.get(&number) else {
@@ -58,18 +75,18 @@ impl Engine {
             return;
         };
         let complete = packet.marker || place.kind == Kind::Audio;
+        let index = packet.index;
         let taken = stream.take(place, packet);
         if taken == Taken::Nothing {
             return;
         }
         if stream.subscribers.is_empty() {
-            if let Some(layer) = stream.layer_mut(place) {
-                layer.late.clear();
-            }
             return;
         }
-        if taken == Taken::KeyFrame {
-            self.wake_waiting(place.stream, now);
+        match taken {
+            Taken::KeyFrame => self.wake_waiting(place.stream, now),
+            Taken::Late => self.queue_late(place, index),
+            _ => {}
         }
         let number = place.stream;
         let held = self.held.iter().position(|(stream, _)| *stream == number);

@@ -269,6 +269,7 @@ impl Engine {
                         l.height,
                         l.active,
                         l.fmtp.clone(),
+                        l.b_frames,
                     )
                 })
                 .collect();

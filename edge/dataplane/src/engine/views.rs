@@ -36,6 +36,7 @@ impl Engine {
                         fmtp: ingest
                             .filter(|_| video)
                             .and_then(|ingest| ingest.profile(index)),
+                        b_frames: video && ingest.is_some_and(|ingest| ingest.has_b_frames(index)),
                     }
                 })
                 .collect()
