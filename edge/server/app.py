@@ -22,7 +22,6 @@ from edge.server.problems import answer_problems
 from edge.server.tokens import Verifier
 from edge.server.transport import Certificate
 
-
 log = structlog.get_logger()
 
 

@@ -28,6 +28,8 @@ const BURST_BYTES: usize = 24_000;
 const PACING_PERCENT: u64 = 250;
 /// Pacing is never slower than this, in bit/s.
 const MIN_PACING_BPS: u64 = 4_000_000;
+/// Rhythm of paced output (libwebrtc's pacer has the same).
+const PACE_US: Micros = 5_000;
 /// Loss above which a path is not given more than its estimate.
 const PACING_LOSS: f32 = 0.1;
 /// Pacing of the first key frame, in bit/s: somebody looks at a black picture.
@@ -142,7 +144,7 @@ pub struct Egress {
     /// Packets asked for by NACK and not yet sent again.
     repairs: VecDeque<(Kind, u16)>,
     /// Packets that came late to a layer whose cursor had passed them.
-    late: VecDeque<(Kind, u64)>,
+    late: VecDeque<(Kind, Source, u64)>,
     /// Padding being sent to test for more bandwidth.
     probe: Option<Probe>,
     /// Bytes sent, and time and bytes when their rate was last measured.
@@ -363,7 +365,9 @@ impl Egress {
             pump = self.pump_probe(stream, sending);
         }
         if let Pump::Paced(due) = pump {
-            self.paced = Some(due);
+            // All who wait wake at the same moments: one wake-up serves them all, and what has
+            // gathered for each goes as one message.
+            self.paced = Some(due.div_ceil(PACE_US) * PACE_US);
         }
         pump
     }
@@ -378,7 +382,7 @@ impl Egress {
             .track_mut(place.kind)
             .is_some_and(|out| out.source == Some(wanted) && index < out.cursor);
         if passed && self.late.len() < MAX_REPAIRS {
-            self.late.push_back((place.kind, index));
+            self.late.push_back((place.kind, wanted, index));
         }
     }
 
@@ -527,7 +531,7 @@ impl Egress {
 
     /// Send what came late under the numbers kept for it.
     fn pump_late(&mut self, stream: &Stream, sending: &mut Sending<'_>) -> Pump {
-        while let Some((kind, index)) = self.late.front().copied() {
+        while let Some((kind, source, index)) = self.late.front().copied() {
             if !sending.batch.has_room() {
                 return Pump::Full;
             }
@@ -535,13 +539,15 @@ impl Egress {
             let (Some(track), Some(out)) = (stream.track(kind), self.track_mut(kind)) else {
                 continue;
             };
-            let packet = out
-                .source
-                .filter(|source| source.epoch == stream.epoch)
-                .and_then(|source| track.layers.get(usize::from(source.layer)))
-                .and_then(|layer| layer.ring.at(index));
+            if source.epoch != stream.epoch || out.source != Some(source) {
+                continue;
+            }
+            let layer = track.layers.get(usize::from(source.layer));
+            let packet = layer.and_then(|layer| layer.ring.at(index));
             // An empty one goes too: its number is kept, and the player would ask for it.
-            if let Some((packet, outgoing)) = packet.zip(out.late(index)) {
+            if let Some(packet) = packet
+                && let Some(outgoing) = out.late(index)
+            {
                 self.write(kind, packet, outgoing, 0, None, sending);
             }
         }

@@ -41,9 +41,7 @@ fn script(random: &mut Random, codec: Codec) -> Script {
 fn disturb(rig: &mut Rig, random: &mut Random, codec: Codec, epoch: &mut u32) {
     let now = rig.now;
     let any = (random.unit() * rig.players.len() as f64) as usize;
-    let what = (random.unit() * 12.0) as u32;
-    println!("{now} {what} any {any}");
-    match what {
+    match (random.unit() * 12.0) as u32 {
         0 => rig.players[any].pli(now),
         1 => {
             let numbers: Vec<u16> = (0..40).map(|_| (random.unit() * 65_536.0) as u16).collect();
@@ -195,7 +193,7 @@ fn storm(seed: u64) {
 
 #[test]
 fn after_a_storm_everyone_has_sound_and_picture() {
-    for seed in 1..=12 {
+    for seed in 1..=8 {
         storm(seed);
     }
 }

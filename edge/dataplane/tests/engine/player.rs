@@ -239,7 +239,6 @@ impl Player {
             {
                 Ok(plain) => plain,
                 Err(dataplane::error::Drop::Replayed) if !self.taste.rtx => return, // repaired twice
-                Err(error) if { for got in self.sorted().iter().filter(|g| (g.number as u16).wrapping_sub(header.sequence).wrapping_add(6) < 14) { println!("  {} ts {} m {} at {} {:?}", got.number, got.timestamp, got.marker, got.at, &got.payload[..8.min(got.payload.len())]); } false } => unreachable!(),
                 Err(error) => panic!("{error:?}: {header:?} at {now}"),
             };
         let plain = &datagram[..end];
