@@ -136,6 +136,8 @@ pub struct Layer {
     pub has_discardable: bool,
     /// Arrival of the newest packet.
     pub last_packet: Micros,
+    /// Usual time between two packets of one frame: near 0 when frames come whole.
+    pub frame_gap: Micros,
     /// Timestamp of the newest frame.
     last_timestamp: Option<u32>,
     /// Whether the studio sends abs-capture-time.
@@ -154,6 +156,7 @@ impl Layer {
             max_temporal: 0,
             has_discardable: false,
             last_packet: 0,
+            frame_gap: 0,
             last_timestamp: None,
             tells_capture_time: false,
         }
@@ -407,6 +410,10 @@ impl Stream {
         }
         let new_frame = layer.last_timestamp != Some(timestamp);
         layer.last_timestamp = Some(timestamp);
+        if !new_frame {
+            let gap = arrived.saturating_sub(layer.last_packet);
+            layer.frame_gap = (layer.frame_gap * 7 + gap) / 8;
+        }
         layer.last_packet = arrived;
         layer.meter.count(bytes, new_frame, arrived);
         layer.clock.on_arrival(timestamp, clock_rate, arrived);
@@ -459,5 +466,43 @@ mod tests {
         clock.on_report(0, -5);
         assert_eq!(clock.captured(90_000, 90_000), Some(999_995));
         assert_eq!(clock.timestamp(999_995, 90_000), Some(90_000));
+    }
+
+    fn frame_gap(between: Micros) -> Micros {
+        let mut stream = Stream::new(1, 0);
+        let shape = TrackShape {
+            kind: Kind::Video,
+            codec: Codec::H264,
+            clock_rate: 90_000,
+            rids: vec![String::new()],
+        };
+        stream.open(1, &[shape], 256);
+        let place = Place {
+            stream: 1,
+            epoch: 1,
+            kind: Kind::Video,
+            layer: 0,
+        };
+        for index in 0..90 {
+            let frame = index / 9;
+            let packet = Packet {
+                index: 65_536 + index,
+                timestamp: 3_000 * frame as u32,
+                marker: index % 9 == 8,
+                red: false,
+                arrived: 1 + 33_333 * frame + between * (index % 9),
+                info: crate::codec::FrameInfo::default(),
+                carried: crate::ring::Carried::default(),
+                payload: vec![0; 100].into(),
+            };
+            stream.take(place, Arc::new(packet));
+        }
+        stream.layer_mut(place).expect("opened").frame_gap
+    }
+
+    #[test]
+    fn whole_frames_are_told_from_spaced_packets() {
+        assert!(frame_gap(20) < 100);
+        assert!(frame_gap(3_000) > 2_000);
     }
 }

@@ -74,9 +74,15 @@ impl Engine {
         let Some(stream) = self.streams.get_mut(&place.stream) else {
             return;
         };
-        let complete = packet.marker || place.kind == Kind::Audio;
+        let last = packet.marker || place.kind == Kind::Audio;
         let index = packet.index;
         let taken = stream.take(place, packet);
+        // A studio that spaces its packets wider than the hold leaves nothing to wait for.
+        let hold = self.config.hold_us;
+        let spaced = stream
+            .layer_mut(place)
+            .is_some_and(|layer| layer.frame_gap > hold);
+        let complete = last || spaced;
         if taken == Taken::Nothing {
             return;
         }
