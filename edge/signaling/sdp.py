@@ -21,10 +21,12 @@ MAX_SECTIONS = 64
 MAX_ATTRIBUTES = 512
 """Most a= lines in one section; Chromium's video section has about 150."""
 
-CACHED_LINES = 8_192
-"""Lines remembered as checked: players with one browser offer the same lines but for a few."""
+CACHED_LINES = 2_048
+"""Lines remembered as checked: players with one browser offer the same codecs in the same words."""
 CACHED_LINE_LENGTH = 256
 """Longer lines are not remembered, so that nobody fills the memory with them."""
+_COMMON = ("rtpmap:", "fmtp:", "rtcp-fb:", "extmap:")
+"""Attributes that say what a browser can do. Others hold passwords and numbers of one session."""
 
 _LINE = re.compile(r"([A-Za-z])=(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -160,7 +162,7 @@ def refusal(code: ErrorCode, number: int, reason: str) -> PeerError:
 
 def _read_line(text: str, number: int, code: ErrorCode) -> Line:
     try:
-        check = _check_common if len(text) <= CACHED_LINE_LENGTH else _check
+        check = _check_common if _is_common(text[2:]) else _check
         kind, value = check(text)
     except ValueError as error:
         raise refusal(code, number, str(error)) from None
@@ -192,9 +194,13 @@ def _attribute_common(text: str) -> tuple[str, str]:
 
 def _attribute(text: str) -> tuple[str, str]:
     """Lower-case name and value of an attribute."""
-    if len(text) > CACHED_LINE_LENGTH:
-        return _attribute_common.__wrapped__(text)
-    return _attribute_common(text)
+    if _is_common(text):
+        return _attribute_common(text)
+    return _attribute_common.__wrapped__(text)
+
+
+def _is_common(attribute: str) -> bool:
+    return len(attribute) <= CACHED_LINE_LENGTH and attribute.startswith(_COMMON)
 
 
 def _read_section(line: Line, below: list[Line], code: ErrorCode) -> MediaSection:

@@ -132,7 +132,8 @@ class Peer:
         pad.link(decoder.get_static_pad("sink"))
 
     def _decoded_pad_added(self, _decoder: Any, pad: Any) -> None:
-        kind = pad.get_current_caps().get_structure(0).get_name().partition("/")[0]
+        caps = pad.get_current_caps() or pad.query_caps(None)
+        kind = caps.get_structure(0).get_name().partition("/")[0]
         sink = Gst.ElementFactory.make("fakesink")
         sink.set_property("signal-handoffs", True)
         sink.set_property("sync", False)

@@ -70,7 +70,7 @@ def test_webrtcbin_publishes(edge_server: Edge) -> None:
 def test_webrtcbin_plays(edge_server: Edge) -> None:
     with edge_server.push("to-gst", "--size", "320x240"):
         edge_server.wait_live("to-gst")
-        with peer("play", edge_server.whep("to-gst"), 3) as program:
+        with peer("play", edge_server.whep("to-gst"), 5) as program:
             facts = result(program)
     report("GStreamer plays", facts["decoded"])
     assert facts["decoded"]["video"] > 60
