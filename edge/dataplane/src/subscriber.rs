@@ -27,7 +27,7 @@ const BURST_BYTES: usize = 24_000;
 /// Paced output may use this share of the estimate, in percent (libwebrtc's pacing factor).
 const PACING_PERCENT: u64 = 250;
 /// Pacing is never slower than this, in bit/s.
-const MIN_PACING_BPS: u64 = 4_000_000;
+const MIN_PACING_BPS: u64 = 1_500_000;
 /// Rhythm of paced output (libwebrtc's pacer has the same).
 const PACE_US: Micros = 5_000;
 /// Loss above which a path is not given more than its estimate.
@@ -40,6 +40,14 @@ const MAX_PADDING: usize = 48;
 const MAX_LAG_US: Micros = 600_000;
 /// Repairs waiting at most; a player that lost more needs a key frame.
 const MAX_REPAIRS: usize = 256;
+/// Share of the estimate that repairs may take, in percent.
+const REPAIR_PERCENT: u64 = 25;
+/// Repairs may always take this much.
+const MIN_REPAIR_BPS: u64 = 100_000;
+/// What a repair counts as, before its size is known.
+const REPAIR_BYTES: usize = 1_200;
+/// Repairs that may go at once.
+const REPAIR_BURST_BYTES: usize = 60_000;
 /// Pause before a player that fell behind may have the studio asked for a key frame: most send
 /// one by themselves, and everybody pays for one that is asked for.
 const FALL_PAUSE_US: Micros = 2_000_000;
@@ -143,6 +151,8 @@ pub struct Egress {
     transport_cc: bool,
     /// Packets asked for by NACK and not yet sent again.
     repairs: VecDeque<(Kind, u16)>,
+    /// What repairs may take of the path.
+    repair_budget: Pacer,
     /// Packets that came late to a layer whose cursor had passed them.
     late: VecDeque<(Kind, Source, u64)>,
     /// Padding being sent to test for more bandwidth.
@@ -183,6 +193,7 @@ impl Egress {
             start_bps: start,
             transport_cc: false,
             repairs: VecDeque::new(),
+            repair_budget: Pacer::new(MIN_REPAIR_BPS, REPAIR_BURST_BYTES),
             late: VecDeque::new(),
             probe: None,
             sent: (0, now, 0),
@@ -389,7 +400,10 @@ impl Egress {
     /// Remember what a NACK asks for; `pump` answers it. Returns how many packets it named.
     pub fn on_nack(&mut self, media: Ssrc, lost: impl Iterator<Item = u16>, now: Micros) -> u64 {
         // The next request for a packet comes a round trip later at the earliest.
-        let pause = self.rtt_us.unwrap_or(40_000).clamp(5_000, 200_000) * 3 / 4;
+        let trip = self.rtt_us.unwrap_or(40_000).max(self.estimator.rtt_us());
+        let pause = trip.clamp(5_000, 1_000_000) * 3 / 4;
+        let share = self.estimator.target_bps() * REPAIR_PERCENT / 100;
+        self.repair_budget.set_rate(share.max(MIN_REPAIR_BPS));
         let tracks = [self.audio.as_mut(), self.video.as_mut()];
         let Some(out) = tracks
             .into_iter()
@@ -401,7 +415,16 @@ impl Egress {
         let mut count = 0;
         for sequence in lost {
             count += 1;
-            if self.repairs.len() < MAX_REPAIRS && out.may_repair(sequence, pause, now) {
+            // A newer layer began with a key frame: what came before is not worth its way.
+            let found = out.rewriter.find(sequence);
+            if found.is_some_and(|(_, _, piece)| Some(piece.source) != out.source) {
+                continue;
+            }
+            if self.repairs.len() < MAX_REPAIRS
+                && self.repair_budget.ready(now)
+                && out.may_repair(sequence, pause, now)
+            {
+                self.repair_budget.on_sent(REPAIR_BYTES, now);
                 self.repairs.push_back((out.spec.kind, sequence));
             }
         }

@@ -255,12 +255,11 @@ impl TrackOut {
     pub fn may_repair(&mut self, sequence: u16, pause: Micros, now: Micros) -> bool {
         self.recent
             .retain(|(_, at)| now.saturating_sub(*at) < pause);
-        if self.recent.iter().any(|(recent, _)| *recent == sequence) {
+        let known = self.recent.iter().any(|(recent, _)| *recent == sequence);
+        if known || self.recent.len() >= RECENT {
             return false;
         }
-        if self.recent.len() < RECENT {
-            self.recent.push((sequence, now));
-        }
+        self.recent.push((sequence, now));
         true
     }
 

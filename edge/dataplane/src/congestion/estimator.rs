@@ -146,6 +146,11 @@ impl Estimator {
         self.target_bps
     }
 
+    /// Smoothed round trip by transport feedback; 0 without it.
+    pub fn rtt_us(&self) -> u64 {
+        if self.has_transport { self.rtt_us } else { 0 }
+    }
+
     /// Share of packets lost in the last seconds, 0 to 1.
     pub fn loss_ratio(&self) -> f32 {
         self.loss.ratio() as f32

@@ -351,6 +351,11 @@ impl Worker {
             }
             let now = self.clock.now();
             if self.take_commands(now) {
+                // The goodbyes of sessions that were closed just before.
+                self.flush(&mut batch);
+                if let Some(tcp) = self.tcp.as_mut() {
+                    tcp.flush();
+                }
                 return Ok(());
             }
             while let Ok(message) = self.bus.try_recv() {
@@ -541,24 +546,24 @@ impl Worker {
 }
 
 /// Bind a worker's UDP socket, and a TCP listener on the same port where wanted.
-fn bind(
-    ip: IpAddr,
-    number: u16,
-    config: &Config,
-) -> io::Result<(UdpSocket, Option<TcpListener>)> {
+fn bind(ip: IpAddr, number: u16, config: &Config) -> io::Result<(UdpSocket, Option<TcpListener>)> {
     let port = match config.port {
         0 => 0,
-        first => first
-            .checked_add(number)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "port range passes 65535"))?,
+        first => first.checked_add(number).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "port range passes 65535")
+        })?,
     };
     let name = |error: io::Error, protocol: &str, port: u16| {
-        io::Error::new(error.kind(), format!("{protocol} port {port} on {ip}: {error}"))
+        io::Error::new(
+            error.kind(),
+            format!("{protocol} port {port} on {ip}: {error}"),
+        )
     };
     // With port 0 the kernel's UDP choice may be taken for TCP: try a few.
     let mut last = None;
     for _ in 0..16 {
-        let socket = UdpSocket::bind(SocketAddr::new(ip, port)).map_err(|e| name(e, "UDP", port))?;
+        let socket =
+            UdpSocket::bind(SocketAddr::new(ip, port)).map_err(|e| name(e, "UDP", port))?;
         if !config.tcp {
             return Ok((socket, None));
         }

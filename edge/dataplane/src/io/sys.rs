@@ -81,7 +81,12 @@ pub fn set_buffer(fd: RawFd, receive: bool, bytes: usize) -> io::Result<usize> {
 /// Prepare a UDP socket: drop counter, no fragmentation and no path MTU cache look-ups.
 pub fn prepare_udp(fd: RawFd, ipv6: bool) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
-    set_option(fd, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)?;
+    set_option(
+        fd,
+        libc::SOL_IP,
+        libc::IP_MTU_DISCOVER,
+        libc::IP_PMTUDISC_PROBE,
+    )?;
     if ipv6 {
         set_option(
             fd,
@@ -191,9 +196,7 @@ impl Poller {
             tv_sec: timeout.as_secs() as libc::time_t,
             tv_nsec: libc::c_long::from(timeout.subsec_nanos()),
         });
-        let limit = limit
-            .as_ref()
-            .map_or(std::ptr::null(), std::ptr::from_ref);
+        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: the array has 64 live entries for the kernel to fill, the timespec outlives the
         // call, and a null signal mask means "unchanged". epoll_pwait2 has microseconds, which
         // epoll_wait lacks (Linux 5.11).
@@ -344,7 +347,11 @@ impl Receiver {
         let count = count as usize;
         for (index, header) in headers.iter().enumerate().take(count) {
             let truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
-            self.lengths[index] = if truncated { 0 } else { header.msg_len as usize };
+            self.lengths[index] = if truncated {
+                0
+            } else {
+                header.msg_len as usize
+            };
             self.peers[index] = read_address(&self.addresses[index]);
         }
         if let Some(last) = count.checked_sub(1) {

@@ -92,7 +92,9 @@ impl Tcp {
         let ended = match connection.stream.read(&mut chunk) {
             Ok(0) => true,
             Ok(count) => {
-                connection.input.extend_from_slice(chunk.get(..count).unwrap_or(&[]));
+                connection
+                    .input
+                    .extend_from_slice(chunk.get(..count).unwrap_or(&[]));
                 false
             }
             Err(error) => !matches!(
