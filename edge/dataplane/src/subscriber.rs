@@ -891,13 +891,27 @@ fn switch(out: &mut TrackOut, track: &Track, epoch: u32, now: Micros) {
         .layers
         .get(usize::from(target))
         .and_then(|layer| layer.ring.key_start());
-    if let Some(key) = key.filter(|key| *key >= out.switch_after) {
+    let fresh = key.filter(|key| *key >= out.switch_after);
+    if let Some(key) = fresh.filter(|_| between_frames(out, track, epoch)) {
         let source = Source {
             layer: target,
             epoch,
         };
         out.start(track, source, key, now);
     }
+}
+
+/// Whether leaving the present layer now cuts no frame in two.
+fn between_frames(out: &TrackOut, track: &Track, epoch: u32) -> bool {
+    let sent = out
+        .source
+        .filter(|source| source.epoch == epoch)
+        .zip(out.cursor.checked_sub(1))
+        .and_then(|(source, index)| {
+            let layer = track.layers.get(usize::from(source.layer))?;
+            layer.ring.at(index)
+        });
+    sent.is_none_or(|packet| packet.marker || packet.payload.is_empty())
 }
 
 /// The layer, and the frames to give up, when a player is so far behind that only a key frame helps.
@@ -914,7 +928,9 @@ fn fell_behind(out: &TrackOut, track: &Track, epoch: u32, now: Micros) -> Option
         .at(out.cursor)
         .map_or(0, |p| now.saturating_sub(p.arrived));
     // While catching up after a join, being behind is no news; but a newer key frame is a short cut.
-    let late = waiting > MAX_LAG_US && (out.live || newer_key.is_some());
+    let late = waiting > MAX_LAG_US
+        && (out.live || newer_key.is_some())
+        && between_frames(out, track, epoch);
     let until = newer_key.unwrap_or(head);
     (lost || late).then(|| (source, u64::from(ring.frames_between(out.cursor, until))))
 }
