@@ -3,7 +3,7 @@
     python -m bench.joins [--peer edge] [--burst 500] [--rates 100,200,300]
 
 Watchers are connected first; their packets are timed by the kernel's stamp, so that the load
-tool's own handshakes on CPU 1 do not count as delay. A packet is late after `--late-ms`.
+tool's own handshakes on CPU 1 do not count as delay. A packet is late after `--late-ms`: by default the time of a frame, when the next one is due.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument(
         "--rates", default="100,200,300", help="sustained joins per second, 3 s each"
     )
-    parser.add_argument("--late-ms", type=float, default=10.0)
+    parser.add_argument("--late-ms", type=float, default=33.3)
     choices.add_arguments(parser)
     options = parser.parse_args()
     load = choices.load_binary(options)

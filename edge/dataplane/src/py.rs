@@ -91,13 +91,25 @@ impl DataPlane {
 
     fn restart_ice(&self, session: u64, ice: &str) -> PyResult<()> {
         let ice: Ice = parse("ice", ice)?;
-        self.command(session, Command::RestartIce { handle: session, ice });
+        self.command(
+            session,
+            Command::RestartIce {
+                handle: session,
+                ice,
+            },
+        );
         Ok(())
     }
 
     fn send(&self, session: u64, datagram: &[u8]) {
         let datagram = datagram.to_vec();
-        self.command(session, Command::Send { handle: session, datagram });
+        self.command(
+            session,
+            Command::Send {
+                handle: session,
+                datagram,
+            },
+        );
     }
 
     fn set_keys(&self, session: u64, profile: &str, local: &[u8], remote: &[u8]) -> PyResult<()> {
@@ -143,7 +155,13 @@ impl DataPlane {
 
     fn select_layer(&self, session: u64, selection: &str) -> PyResult<()> {
         let selection = parse("selection", selection)?;
-        self.command(session, Command::Select { handle: session, selection });
+        self.command(
+            session,
+            Command::Select {
+                handle: session,
+                selection,
+            },
+        );
         Ok(())
     }
 
@@ -199,8 +217,13 @@ impl DataPlane {
             handle: session,
             reply,
         };
-        self.with((), |workers| workers.command(Self::worker_of(session), command));
-        let stats = py.detach(move || answer.recv_timeout(ANSWER)).ok().flatten()?;
+        self.with((), |workers| {
+            workers.command(Self::worker_of(session), command)
+        });
+        let stats = py
+            .detach(move || answer.recv_timeout(ANSWER))
+            .ok()
+            .flatten()?;
         serde_json::to_string(&stats).ok()
     }
 
@@ -254,9 +277,7 @@ fn tuple(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyTuple>> {
         Event::FirstFrame { handle, after } => {
             ("first_frame", handle, after as f64 / 1e6).into_pyobject(py)
         }
-        Event::LayerSwitched { handle, rid } => {
-            ("layer_switched", handle, rid).into_pyobject(py)
-        }
+        Event::LayerSwitched { handle, rid } => ("layer_switched", handle, rid).into_pyobject(py),
         Event::Stopped { worker, reason } => ("stopped", worker, reason).into_pyobject(py),
     }
 }

@@ -44,8 +44,16 @@ impl Seen {
     fn new(codec: Codec, text: &str) -> Self {
         let mut inspector = Inspector::new(codec);
         let inspect = |packet: Packet| {
-            let Packet { timestamp, marker, descriptor, payload } = packet;
-            (timestamp, inspector.inspect(&payload, marker, timestamp, descriptor.as_deref()))
+            let Packet {
+                timestamp,
+                marker,
+                descriptor,
+                payload,
+            } = packet;
+            (
+                timestamp,
+                inspector.inspect(&payload, marker, timestamp, descriptor.as_deref()),
+            )
         };
         let infos = packets(text).into_iter().map(inspect).collect();
         Self { inspector, infos }
@@ -71,7 +79,11 @@ impl Seen {
     }
 
     fn dimensions(&self) -> Vec<(u16, u16)> {
-        let mut all: Vec<_> = self.infos.iter().filter_map(|(_, info)| info.dimensions).collect();
+        let mut all: Vec<_> = self
+            .infos
+            .iter()
+            .filter_map(|(_, info)| info.dimensions)
+            .collect();
         all.dedup();
         all
     }
@@ -95,7 +107,11 @@ fn check(codec: Codec, text: &str, expected: &Expected) {
     assert_eq!(seen.frames(|info| info.key), expected.keys);
     // Each packet of a key frame is key, but for what stands before the parameter sets.
     let in_key = |timestamp: &u32| expected.keys.contains(&(timestamp / 3_000));
-    assert!(seen.infos.iter().all(|(timestamp, info)| info.key == in_key(timestamp)));
+    assert!(
+        seen.infos
+            .iter()
+            .all(|(timestamp, info)| info.key == in_key(timestamp))
+    );
     assert_eq!(seen.frames(|info| info.discardable), expected.discardable);
     assert_eq!(seen.inspector.profile().as_deref(), expected.profile);
     assert_eq!(seen.inspector.saw_b_frames(), expected.b_frames);
@@ -105,58 +121,129 @@ fn check(codec: Codec, text: &str, expected: &Expected) {
 #[test]
 fn h264_x264_baseline() {
     let profile = Some("42c01f");
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile, b_frames: false };
-    check(Codec::H264, include_str!("vectors/codec_h264_x264_baseline.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile,
+        b_frames: false,
+    };
+    check(
+        Codec::H264,
+        include_str!("vectors/codec_h264_x264_baseline.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn h264_x264_b_frames() {
     let profile = Some("64000a");
-    let expected =
-        Expected { keys: &[0], discardable: &[1, 2, 4, 5, 7, 8, 10], profile, b_frames: true };
-    check(Codec::H264, include_str!("vectors/codec_h264_x264_b_frames.txt"), &expected);
+    let expected = Expected {
+        keys: &[0],
+        discardable: &[1, 2, 4, 5, 7, 8, 10],
+        profile,
+        b_frames: true,
+    };
+    check(
+        Codec::H264,
+        include_str!("vectors/codec_h264_x264_b_frames.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn h264_x264_intra_refresh() {
     let profile = Some("64000a");
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile, b_frames: false };
-    check(Codec::H264, include_str!("vectors/codec_h264_x264_intra_refresh.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile,
+        b_frames: false,
+    };
+    check(
+        Codec::H264,
+        include_str!("vectors/codec_h264_x264_intra_refresh.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn h265_x265_zerolatency() {
     let profile = Some("profile-id=1;tier-flag=0;level-id=30");
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile, b_frames: false };
-    check(Codec::H265, include_str!("vectors/codec_h265_x265_zerolatency.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile,
+        b_frames: false,
+    };
+    check(
+        Codec::H265,
+        include_str!("vectors/codec_h265_x265_zerolatency.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn h265_x265_b_frames() {
     let profile = Some("profile-id=1;tier-flag=0;level-id=30");
     // Frame 9 is TSA_N too, but of the middle layer: the top one may refer to it.
-    let expected = Expected { keys: &[0], discardable: &[1, 3, 5, 7], profile, b_frames: true };
-    check(Codec::H265, include_str!("vectors/codec_h265_x265_b_frames.txt"), &expected);
+    let expected = Expected {
+        keys: &[0],
+        discardable: &[1, 3, 5, 7],
+        profile,
+        b_frames: true,
+    };
+    check(
+        Codec::H265,
+        include_str!("vectors/codec_h265_x265_b_frames.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn vp8_libvpx() {
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile: None, b_frames: false };
-    check(Codec::Vp8, include_str!("vectors/codec_vp8_libvpx.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile: None,
+        b_frames: false,
+    };
+    check(
+        Codec::Vp8,
+        include_str!("vectors/codec_vp8_libvpx.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn vp9_libvpx() {
     let profile = Some("profile-id=0");
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile, b_frames: false };
-    check(Codec::Vp9, include_str!("vectors/codec_vp9_libvpx.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile,
+        b_frames: false,
+    };
+    check(
+        Codec::Vp9,
+        include_str!("vectors/codec_vp9_libvpx.txt"),
+        &expected,
+    );
 }
 
 #[test]
 fn av1_svt() {
     let profile = Some("profile=0;level-idx=0;tier=0");
-    let expected = Expected { keys: &[0, 6], discardable: &[], profile, b_frames: false };
-    check(Codec::Av1, include_str!("vectors/codec_av1_svt.txt"), &expected);
+    let expected = Expected {
+        keys: &[0, 6],
+        discardable: &[],
+        profile,
+        b_frames: false,
+    };
+    check(
+        Codec::Av1,
+        include_str!("vectors/codec_av1_svt.txt"),
+        &expected,
+    );
 }
 
 #[test]
@@ -164,8 +251,12 @@ fn vp8_libvpx_every_second_frame_left_out() {
     let mut inspector = Inspector::new(Codec::Vp8);
     let mut continuity = Continuity::new();
     let mut ids = Vec::new();
-    for Packet { timestamp, marker, mut payload, .. } in
-        packets(include_str!("vectors/codec_vp8_libvpx_layers.txt"))
+    for Packet {
+        timestamp,
+        marker,
+        mut payload,
+        ..
+    } in packets(include_str!("vectors/codec_vp8_libvpx_layers.txt"))
     {
         let info = inspector.inspect(&payload, marker, timestamp, None);
         if timestamp / 3_000 % 2 == 1 {
@@ -174,7 +265,11 @@ fn vp8_libvpx_every_second_frame_left_out() {
         }
         continuity.apply(&info, &mut payload, None);
         let again = Inspector::new(Codec::Vp8).inspect(&payload, marker, timestamp, None);
-        let Numbers::Vp8 { picture_id: Some((_, _, id)), .. } = again.numbers else {
+        let Numbers::Vp8 {
+            picture_id: Some((_, _, id)),
+            ..
+        } = again.numbers
+        else {
             panic!("no picture id")
         };
         ids.push(id);
@@ -186,7 +281,11 @@ fn vp8_libvpx_every_second_frame_left_out() {
 
 /// Chromium's three temporal layers: 0 2 1 2, where the second 2 refers to 1.
 fn check_l1t3(codec: Codec, text: &str) -> Vec<FrameInfo> {
-    let infos: Vec<_> = Seen::new(codec, text).infos.into_iter().map(|(_, info)| info).collect();
+    let infos: Vec<_> = Seen::new(codec, text)
+        .infos
+        .into_iter()
+        .map(|(_, info)| info)
+        .collect();
     for (index, info) in infos.iter().enumerate() {
         let temporal = [0, 2, 1, 2][index % 4];
         assert!(info.start && info.end, "packet {index}");
@@ -200,7 +299,10 @@ fn check_l1t3(codec: Codec, text: &str) -> Vec<FrameInfo> {
 
 #[test]
 fn av1_chromium_l1t3() {
-    let infos = check_l1t3(Codec::Av1, include_str!("vectors/codec_av1_chromium_l1t3.txt"));
+    let infos = check_l1t3(
+        Codec::Av1,
+        include_str!("vectors/codec_av1_chromium_l1t3.txt"),
+    );
     for (index, info) in infos.iter().enumerate() {
         assert_eq!(info.temporal_switch, index % 4 != 3, "packet {index}");
         let frame_number = first_number(&infos) + index as u16;
@@ -217,12 +319,18 @@ fn first_number(infos: &[FrameInfo]) -> u16 {
 
 #[test]
 fn vp9_chromium_l1t3() {
-    check_l1t3(Codec::Vp9, include_str!("vectors/codec_vp9_chromium_l1t3.txt"));
+    check_l1t3(
+        Codec::Vp9,
+        include_str!("vectors/codec_vp9_chromium_l1t3.txt"),
+    );
 }
 
 #[test]
 fn vp9_chromium_l2t2() {
-    let seen = Seen::new(Codec::Vp9, include_str!("vectors/codec_vp9_chromium_l2t2.txt"));
+    let seen = Seen::new(
+        Codec::Vp9,
+        include_str!("vectors/codec_vp9_chromium_l2t2.txt"),
+    );
     for (index, (_, info)) in seen.infos.iter().enumerate() {
         assert_eq!(info.key, index < 2, "packet {index}");
         assert_eq!(usize::from(info.spatial), index % 2, "packet {index}");
@@ -234,7 +342,10 @@ fn vp9_chromium_l2t2() {
 
 #[test]
 fn h264_chromium_l1t2() {
-    let seen = Seen::new(Codec::H264, include_str!("vectors/codec_h264_chromium_l1t2.txt"));
+    let seen = Seen::new(
+        Codec::H264,
+        include_str!("vectors/codec_h264_chromium_l1t2.txt"),
+    );
     assert!(seen.infos[0].1.key && seen.infos[0].1.parameter_sets);
     let opened: Vec<_> = seen.infos.iter().filter(|(_, info)| info.start).collect();
     for (index, (_, info)) in opened.iter().enumerate() {

@@ -7,8 +7,14 @@ use dataplane::codec::{
     Codec, Continuity, FrameInfo, Inspector, Numbers, apply_offsets, dependency, h264, h265, red,
 };
 
-const CODECS: [Codec; 6] =
-    [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::Opus];
+const CODECS: [Codec; 6] = [
+    Codec::H264,
+    Codec::H265,
+    Codec::Vp8,
+    Codec::Vp9,
+    Codec::Av1,
+    Codec::Opus,
+];
 
 /// One received packet.
 #[derive(Debug, TypeGenerator)]
@@ -43,7 +49,12 @@ fn patches_only_what_it_names(continuity: &mut Continuity, info: &FrameInfo, pac
     let mut descriptor = packet.descriptor.clone();
     continuity.apply(info, &mut payload, descriptor.as_deref_mut());
     let once = (payload.clone(), descriptor.clone());
-    apply_offsets(continuity.offsets(), info, &mut payload, descriptor.as_deref_mut());
+    apply_offsets(
+        continuity.offsets(),
+        info,
+        &mut payload,
+        descriptor.as_deref_mut(),
+    );
     assert_eq!((payload, descriptor), once);
     if packet.marker {
         continuity.on_switch();
@@ -95,49 +106,66 @@ fn parameter_sets() {
 
 #[test]
 fn dependency_descriptor() {
-    check!().with_type::<(Vec<u8>, Vec<u8>)>().for_each(|(first, second)| {
-        // 0x80 in the fourth byte: a structure follows.
-        let first = [&[0xc0, 0, 1, 0x80], first.as_slice()].concat();
-        let structure = dependency::parse(&first, None).and_then(|(_, structure)| structure);
-        assert!(structure.as_ref().is_none_or(|known| known.templates().len() <= 64));
-        dependency::parse(second, structure.as_ref());
-    });
+    check!()
+        .with_type::<(Vec<u8>, Vec<u8>)>()
+        .for_each(|(first, second)| {
+            // 0x80 in the fourth byte: a structure follows.
+            let first = [&[0xc0, 0, 1, 0x80], first.as_slice()].concat();
+            let structure = dependency::parse(&first, None).and_then(|(_, structure)| structure);
+            assert!(
+                structure
+                    .as_ref()
+                    .is_none_or(|known| known.templates().len() <= 64)
+            );
+            dependency::parse(second, structure.as_ref());
+        });
 }
 
 #[test]
 fn redundant_audio() {
-    check!().with_type::<(Vec<u8>, u8)>().for_each(|(payload, payload_type)| {
-        let mut retagged = payload.clone();
-        red::retag(&mut retagged, *payload_type);
-        assert_eq!(retagged.len(), payload.len());
-        if let Some((_, range)) = red::primary(payload) {
-            assert_eq!(red::primary(&retagged), Some((payload_type & 0x7f, range)));
-        }
-    });
+    check!()
+        .with_type::<(Vec<u8>, u8)>()
+        .for_each(|(payload, payload_type)| {
+            let mut retagged = payload.clone();
+            red::retag(&mut retagged, *payload_type);
+            assert_eq!(retagged.len(), payload.len());
+            if let Some((_, range)) = red::primary(payload) {
+                assert_eq!(red::primary(&retagged), Some((payload_type & 0x7f, range)));
+            }
+        });
 }
 
 /// Any order of sending, leaving out and switching: VP8 ids grow by 1 per frame sent.
 #[test]
 fn picture_ids_are_continuous() {
-    check!().with_type::<(u16, Vec<(u8, u16)>)>().for_each(|(first, steps)| {
-        let (mut continuity, mut id, mut last) = (Continuity::new(), *first, None);
-        for &(step, jump) in steps {
-            id = id.wrapping_add(1) & 0x7fff;
-            if step % 8 == 0 {
-                continuity.on_switch();
-                id = jump & 0x7fff;
+    check!()
+        .with_type::<(u16, Vec<(u8, u16)>)>()
+        .for_each(|(first, steps)| {
+            let (mut continuity, mut id, mut last) = (Continuity::new(), *first, None);
+            for &(step, jump) in steps {
+                id = id.wrapping_add(1) & 0x7fff;
+                if step % 8 == 0 {
+                    continuity.on_switch();
+                    id = jump & 0x7fff;
+                }
+                let numbers = Numbers::Vp8 {
+                    picture_id: Some((0, true, id)),
+                    tl0: None,
+                    keyidx: None,
+                };
+                let info = FrameInfo {
+                    numbers,
+                    ..FrameInfo::default()
+                };
+                if step % 3 == 0 {
+                    continuity.on_dropped(&info);
+                    continue;
+                }
+                let mut payload = [0; 2];
+                continuity.apply(&info, &mut payload, None);
+                let sent = u16::from_be_bytes(payload) & 0x7fff;
+                assert!(last.is_none_or(|last: u16| sent == (last + 1) & 0x7fff));
+                last = Some(sent);
             }
-            let numbers = Numbers::Vp8 { picture_id: Some((0, true, id)), tl0: None, keyidx: None };
-            let info = FrameInfo { numbers, ..FrameInfo::default() };
-            if step % 3 == 0 {
-                continuity.on_dropped(&info);
-                continue;
-            }
-            let mut payload = [0; 2];
-            continuity.apply(&info, &mut payload, None);
-            let sent = u16::from_be_bytes(payload) & 0x7fff;
-            assert!(last.is_none_or(|last: u16| sent == (last + 1) & 0x7fff));
-            last = Some(sent);
-        }
-    });
+        });
 }

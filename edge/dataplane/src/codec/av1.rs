@@ -37,7 +37,9 @@ impl Av1 {
 
     /// Classifies a payload. A dependency descriptor, where there is one, is asked afterwards.
     pub(super) fn inspect(&mut self, payload: &[u8], unit: &mut Unit, info: &mut FrameInfo) {
-        let Some((&header, rest)) = payload.split_first() else { return };
+        let Some((&header, rest)) = payload.split_first() else {
+            return;
+        };
         let continues = header & 0x80 != 0;
         // N: first packet of a coded video sequence.
         unit.key |= header & 0x08 != 0;
@@ -97,7 +99,11 @@ fn obu(element: &[u8]) -> Option<Obu<'_>> {
         let (size, rest) = leb128(body)?;
         body = rest.get(..size).unwrap_or(rest);
     }
-    Some(Obu { kind: header >> 3 & 0xf, layer, body })
+    Some(Obu {
+        kind: header >> 3 & 0xf,
+        layer,
+        body,
+    })
 }
 
 /// The OBU elements of a packet.
@@ -111,7 +117,10 @@ struct Elements<'a> {
 impl<'a> Elements<'a> {
     fn new(header: u8, rest: &'a [u8]) -> Self {
         let count = header >> 4 & 3;
-        Self { rest, left: (count > 0).then_some(count) }
+        Self {
+            rest,
+            left: (count > 0).then_some(count),
+        }
     }
 }
 
@@ -180,7 +189,10 @@ mod tests {
     #[test]
     fn layers_come_from_the_obu_extension() {
         let infos = run(&[&[0x10, 0x34, 0x20, 0x30], &[0x10, 0x34, 0x28, 0x30]]);
-        let layers: Vec<_> = infos.iter().map(|info| (info.temporal, info.spatial)).collect();
+        let layers: Vec<_> = infos
+            .iter()
+            .map(|info| (info.temporal, info.spatial))
+            .collect();
         assert_eq!(layers, [(1, 0), (1, 1)]);
         assert!(infos[0].start && infos[1].start && !infos[0].temporal_switch);
     }

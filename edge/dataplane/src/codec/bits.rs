@@ -13,12 +13,19 @@ pub struct Bits<'a> {
 impl<'a> Bits<'a> {
     /// Reads plain bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, escaped: false }
+        Self {
+            bytes,
+            position: 0,
+            escaped: false,
+        }
     }
 
     /// Reads the body of a NAL unit, leaving out emulation prevention bytes.
     pub fn escaped(bytes: &'a [u8]) -> Self {
-        Self { escaped: true, ..Self::new(bytes) }
+        Self {
+            escaped: true,
+            ..Self::new(bytes)
+        }
     }
 
     /// One bit.

@@ -23,7 +23,10 @@ pub struct Offsets {
     keyidx: u8,
 }
 
-const _: () = assert!(size_of::<Offsets>() <= 12, "Offsets are kept per packet sent");
+const _: () = assert!(
+    size_of::<Offsets>() <= 12,
+    "Offsets are kept per packet sent"
+);
 
 /// The last numbers a player was sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +82,13 @@ impl Continuity {
 
     /// A packet of a frame that is left out; to be told once per packet or once per frame.
     pub fn on_dropped(&mut self, info: &FrameInfo) {
-        let Numbers::Vp8 { picture_id: Some((_, wide, id)), .. } = info.numbers else { return };
+        let Numbers::Vp8 {
+            picture_id: Some((_, wide, id)),
+            ..
+        } = info.numbers
+        else {
+            return;
+        };
         let Some(newest) = self.newest_id else { return };
         if !self.rebase && is_newer(id, newest, wide) {
             self.newest_id = Some(id);
@@ -98,7 +107,11 @@ impl Continuity {
     ) {
         match info.numbers {
             Numbers::None => return,
-            Numbers::Vp8 { picture_id, tl0, keyidx } => self.picture(picture_id, tl0, keyidx),
+            Numbers::Vp8 {
+                picture_id,
+                tl0,
+                keyidx,
+            } => self.picture(picture_id, tl0, keyidx),
             Numbers::Vp9 { picture_id, tl0 } => self.picture(picture_id, tl0, None),
             Numbers::Dependency { frame_number } => self.frame(frame_number),
         }
@@ -135,8 +148,9 @@ impl Continuity {
             }
             self.sent.picture_id = Some(id.wrapping_add(self.current.picture_id));
         }
-        self.sent.tl0 =
-            tl0.map(|(_, value)| value.wrapping_add(self.current.tl0)).or(self.sent.tl0);
+        self.sent.tl0 = tl0
+            .map(|(_, value)| value.wrapping_add(self.current.tl0))
+            .or(self.sent.tl0);
         let keyidx = keyidx.map(|(_, value)| value.wrapping_add(self.current.keyidx));
         self.sent.keyidx = keyidx.or(self.sent.keyidx);
     }
@@ -169,7 +183,10 @@ impl Continuity {
             self.current.frame_number = next.map_or(0, |next| next.wrapping_sub(number));
         }
         self.applied = self.current;
-        if self.newest_frame.is_none_or(|newest| number.wrapping_sub(newest) < 0x8000) {
+        if self
+            .newest_frame
+            .is_none_or(|newest| number.wrapping_sub(newest) < 0x8000)
+        {
             self.newest_frame = Some(number);
             self.sent.frame_number = Some(number.wrapping_add(self.current.frame_number));
         }
@@ -185,12 +202,16 @@ impl LeftOut {
     }
 
     fn valid(&self) -> &[u16] {
-        self.ids.get(..self.count.min(REMEMBERED)).unwrap_or_default()
+        self.ids
+            .get(..self.count.min(REMEMBERED))
+            .unwrap_or_default()
     }
 
     /// Removes the id when it was the last put in.
     fn take_back(&mut self, id: u16) -> bool {
-        let Some(last) = self.count.checked_sub(1) else { return false };
+        let Some(last) = self.count.checked_sub(1) else {
+            return false;
+        };
         let found = self.ids.get(last % REMEMBERED) == Some(&id);
         if found {
             self.count = last;
@@ -199,7 +220,10 @@ impl LeftOut {
     }
 
     fn newer_than(&self, id: u16, wide: bool) -> u16 {
-        let newer = self.valid().iter().filter(|&&left_out| is_newer(left_out, id, wide));
+        let newer = self
+            .valid()
+            .iter()
+            .filter(|&&left_out| is_newer(left_out, id, wide));
         newer.fold(0, |count, _| count + 1)
     }
 }
@@ -221,7 +245,11 @@ pub fn apply_offsets(
 ) {
     match info.numbers {
         Numbers::None => {}
-        Numbers::Vp8 { picture_id, tl0, keyidx } => {
+        Numbers::Vp8 {
+            picture_id,
+            tl0,
+            keyidx,
+        } => {
             patch_picture_id(payload, picture_id, offsets.picture_id);
             patch_byte(payload, tl0, offsets.tl0, 0xff);
             patch_byte(payload, keyidx, offsets.keyidx, 0x1f);
@@ -232,7 +260,9 @@ pub fn apply_offsets(
         }
         Numbers::Dependency { frame_number } => {
             if let Some([_, high, low, ..]) = dependency_descriptor {
-                [*high, *low] = frame_number.wrapping_add(offsets.frame_number).to_be_bytes();
+                [*high, *low] = frame_number
+                    .wrapping_add(offsets.frame_number)
+                    .to_be_bytes();
             }
         }
     }

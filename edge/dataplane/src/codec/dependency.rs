@@ -41,7 +41,9 @@ pub struct Frame {
 
 /// Parses a descriptor with the structure known so far; a new structure comes back beside it.
 pub fn parse(bytes: &[u8], known: Option<&Structure>) -> Option<(Descriptor, Option<Structure>)> {
-    let &[first, high, low, ref extended @ ..] = bytes else { return None };
+    let &[first, high, low, ref extended @ ..] = bytes else {
+        return None;
+    };
     let mut found = Descriptor {
         start: first & 0x80 != 0,
         end: first & 0x40 != 0,
@@ -55,8 +57,14 @@ pub fn parse(bytes: &[u8], known: Option<&Structure>) -> Option<(Descriptor, Opt
     }
     let mut bits = Bits::new(extended);
     let [renewed, active, dtis, fdiffs, chains] = flags(&mut bits)?;
-    let fresh = if renewed { Some(structure::parse(&mut bits)?) } else { None };
-    let Some(structure) = fresh.as_ref().or(known) else { return Some((found, None)) };
+    let fresh = if renewed {
+        Some(structure::parse(&mut bits)?)
+    } else {
+        None
+    };
+    let Some(structure) = fresh.as_ref().or(known) else {
+        return Some((found, None));
+    };
     if renewed {
         found.active_decode_targets = Some(structure.all_targets());
     }
@@ -78,7 +86,13 @@ pub fn parse(bytes: &[u8], known: Option<&Structure>) -> Option<(Descriptor, Opt
 }
 
 fn flags(bits: &mut Bits) -> Option<[bool; 5]> {
-    Some([bits.bit()?, bits.bit()?, bits.bit()?, bits.bit()?, bits.bit()?])
+    Some([
+        bits.bit()?,
+        bits.bit()?,
+        bits.bit()?,
+        bits.bit()?,
+        bits.bit()?,
+    ])
 }
 
 /// Whether any reference is told.
@@ -106,7 +120,9 @@ pub struct Tracker {
 impl Tracker {
     /// Adds to `info` what the descriptor says. Nothing, when it makes no sense.
     pub(super) fn inspect(&mut self, bytes: &[u8], unit: &mut Unit, info: &mut FrameInfo) {
-        let Some((descriptor, fresh)) = parse(bytes, self.structure.as_ref()) else { return };
+        let Some((descriptor, fresh)) = parse(bytes, self.structure.as_ref()) else {
+            return;
+        };
         let renewed = fresh.is_some();
         if renewed {
             self.structure = fresh;
@@ -114,8 +130,12 @@ impl Tracker {
         }
         info.start = descriptor.start;
         info.end = descriptor.end;
-        info.numbers = Numbers::Dependency { frame_number: descriptor.frame_number };
-        let Some(frame) = descriptor.frame else { return };
+        info.numbers = Numbers::Dependency {
+            frame_number: descriptor.frame_number,
+        };
+        let Some(frame) = descriptor.frame else {
+            return;
+        };
         unit.key |= renewed && !frame.predicted;
         info.key |= unit.key;
         info.spatial = frame.spatial;
@@ -134,7 +154,10 @@ impl Tracker {
         if !descriptor.start {
             return frame.temporal == 0 || unit.switch.unwrap_or(false);
         }
-        let target = self.structure.as_ref().and_then(|structure| structure.target(frame));
+        let target = self
+            .structure
+            .as_ref()
+            .and_then(|structure| structure.target(frame));
         let allowed = target.is_some_and(|target| self.switchable >> target & 1 == 1);
         // Decided once per picture: upper spatial layers follow the lowest.
         let allowed = frame.temporal == 0 || *unit.switch.get_or_insert(allowed);
@@ -143,7 +166,10 @@ impl Tracker {
     }
 
     fn note(&mut self, frame: Frame) {
-        let targets = self.structure.as_ref().map_or(0, |structure| structure.targets);
+        let targets = self
+            .structure
+            .as_ref()
+            .map_or(0, |structure| structure.targets);
         for target in 0..targets {
             let bit = 1 << target;
             match frame.dtis.of(target) {

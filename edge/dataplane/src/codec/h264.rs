@@ -57,18 +57,32 @@ impl H264 {
 
     /// Classifies a payload. STAP-B, MTAP and FU-B (interleaved mode) say nothing.
     pub(super) fn inspect(&mut self, payload: &[u8], unit: &mut Unit, info: &mut FrameInfo) {
-        let Some((&header, body)) = payload.split_first() else { return };
+        let Some((&header, body)) = payload.split_first() else {
+            return;
+        };
         match header & 0x1f {
             1..=LAST_SINGLE => {
-                let nal = Nal { header, body, begins: true, whole: true };
+                let nal = Nal {
+                    header,
+                    body,
+                    begins: true,
+                    whole: true,
+                };
                 info.discardable = nal.is_slice() && !nal.is_reference();
                 self.nal(nal, unit, info);
             }
             STAP_A => self.aggregate(body, unit, info),
             FU_A => {
-                let Some((&fu, body)) = body.split_first() else { return };
+                let Some((&fu, body)) = body.split_first() else {
+                    return;
+                };
                 let header = header & 0xe0 | fu & 0x1f;
-                let nal = Nal { header, body, begins: fu & 0x80 != 0, whole: false };
+                let nal = Nal {
+                    header,
+                    body,
+                    begins: fu & 0x80 != 0,
+                    whole: false,
+                };
                 info.discardable = nal.is_slice() && !nal.is_reference();
                 self.nal(nal, unit, info);
             }
@@ -80,8 +94,15 @@ impl H264 {
         let (mut slices, mut references) = (false, false);
         while let Some((nal, following)) = aggregated(rest) {
             rest = following;
-            let Some((&header, body)) = nal.split_first() else { continue };
-            let nal = Nal { header, body, begins: true, whole: true };
+            let Some((&header, body)) = nal.split_first() else {
+                continue;
+            };
+            let nal = Nal {
+                header,
+                body,
+                begins: true,
+                whole: true,
+            };
             slices |= nal.is_slice();
             references |= nal.is_reference();
             self.nal(nal, unit, info);
@@ -120,7 +141,9 @@ impl H264 {
         }
         // first_mb_in_slice is below 2^16, so no emulation prevention byte can stand here.
         let mut bits = Bits::new(nal.body);
-        let (Some(first_mb), Some(slice_type)) = (bits.ue(), bits.ue()) else { return false };
+        let (Some(first_mb), Some(slice_type)) = (bits.ue(), bits.ue()) else {
+            return false;
+        };
         self.b_frames |= slice_type % 5 == 1;
         if nal.kind() != IDR {
             let intra = matches!(slice_type % 5, 2 | 4);
@@ -130,7 +153,9 @@ impl H264 {
     }
 
     fn take_sps(&mut self, body: &[u8], info: &mut FrameInfo) {
-        let Some(sps) = sps::parse_body(body) else { return };
+        let Some(sps) = sps::parse_body(body) else {
+            return;
+        };
         info.dimensions = Some((sps.width, sps.height));
         self.sps = Some(sps);
     }
@@ -162,7 +187,9 @@ fn has_recovery_point(mut body: &[u8]) -> bool {
         if kind == RECOVERY_POINT {
             return true;
         }
-        let Some(following) = rest.get(size..) else { return false };
+        let Some(following) = rest.get(size..) else {
+            return false;
+        };
         body = following;
     }
     false
@@ -189,7 +216,10 @@ mod tests {
 
     fn inspect_all(packets: &[&[u8]]) -> Vec<FrameInfo> {
         let mut inspector = Inspector::new(Codec::H264);
-        packets.iter().map(|payload| inspector.inspect(payload, false, 1, None)).collect()
+        packets
+            .iter()
+            .map(|payload| inspector.inspect(payload, false, 1, None))
+            .collect()
     }
 
     #[test]
@@ -219,14 +249,20 @@ mod tests {
 
     #[test]
     fn a_recovery_point_makes_a_predicted_frame_a_start() {
-        let infos =
-            inspect_all(&[&[0x06, 0x05, 0x01, 0xaa, 0x06, 0x01, 0xc4, 0x80], &[0x61, 0x98]]);
+        let infos = inspect_all(&[
+            &[0x06, 0x05, 0x01, 0xaa, 0x06, 0x01, 0xc4, 0x80],
+            &[0x61, 0x98],
+        ]);
         assert!(infos[1].key);
     }
 
     #[test]
     fn fragments_of_an_idr_are_key_and_only_the_first_is_start() {
-        let infos = inspect_all(&[&[0x7c, 0x85, 0x88, 0x84], &[0x7c, 0x05, 1], &[0x7c, 0x45, 2]]);
+        let infos = inspect_all(&[
+            &[0x7c, 0x85, 0x88, 0x84],
+            &[0x7c, 0x05, 1],
+            &[0x7c, 0x45, 2],
+        ]);
         assert!(infos.iter().all(|info| info.key));
         let starts: Vec<_> = infos.iter().map(|info| info.start).collect();
         assert_eq!(starts, [true, false, false]);

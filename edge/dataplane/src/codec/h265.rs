@@ -61,19 +61,35 @@ impl H265 {
 
     /// Classifies a payload. PACI packets say nothing.
     pub(super) fn inspect(&mut self, payload: &[u8], unit: &mut Unit, info: &mut FrameInfo) {
-        let Some((&[first, second], body)) = payload.split_first_chunk::<2>() else { return };
+        let Some((&[first, second], body)) = payload.split_first_chunk::<2>() else {
+            return;
+        };
         let temporal = (second & 7).saturating_sub(1);
         match first >> 1 & 0x3f {
             kind @ 0..AP => {
-                let nal = Nal { kind, temporal, body, begins: true, whole: true };
+                let nal = Nal {
+                    kind,
+                    temporal,
+                    body,
+                    begins: true,
+                    whole: true,
+                };
                 self.nal(nal, unit, info);
                 info.discardable = nal.is_slice() && self.is_discardable(nal);
             }
             AP => self.aggregate(body, unit, info),
             FU => {
-                let Some((&fu, body)) = body.split_first() else { return };
+                let Some((&fu, body)) = body.split_first() else {
+                    return;
+                };
                 let begins = fu & 0x80 != 0;
-                let nal = Nal { kind: fu & 0x3f, temporal, body, begins, whole: false };
+                let nal = Nal {
+                    kind: fu & 0x3f,
+                    temporal,
+                    body,
+                    begins,
+                    whole: false,
+                };
                 self.nal(nal, unit, info);
                 info.discardable = nal.is_slice() && self.is_discardable(nal);
             }
@@ -85,10 +101,18 @@ impl H265 {
         let (mut slices, mut needed) = (false, false);
         while let Some((nal, following)) = aggregated(rest) {
             rest = following;
-            let Some((&[first, second], body)) = nal.split_first_chunk::<2>() else { continue };
+            let Some((&[first, second], body)) = nal.split_first_chunk::<2>() else {
+                continue;
+            };
             let kind = first >> 1 & 0x3f;
             let temporal = (second & 7).saturating_sub(1);
-            let nal = Nal { kind, temporal, body, begins: true, whole: true };
+            let nal = Nal {
+                kind,
+                temporal,
+                body,
+                begins: true,
+                whole: true,
+            };
             self.nal(nal, unit, info);
             slices |= nal.is_slice();
             needed |= nal.is_parameter_set() || (nal.is_slice() && !self.is_discardable(nal));
@@ -130,7 +154,9 @@ impl H265 {
     }
 
     fn take_sps(&mut self, body: &[u8], info: &mut FrameInfo) {
-        let Some(sps) = sps::parse_body(body) else { return };
+        let Some(sps) = sps::parse_body(body) else {
+            return;
+        };
         info.dimensions = Some((sps.width, sps.height));
         self.sps = Some(sps);
     }
@@ -153,7 +179,10 @@ mod tests {
 
     fn inspect_all(packets: &[&[u8]]) -> Vec<FrameInfo> {
         let mut inspector = Inspector::new(Codec::H265);
-        packets.iter().map(|payload| inspector.inspect(payload, false, 1, None)).collect()
+        packets
+            .iter()
+            .map(|payload| inspector.inspect(payload, false, 1, None))
+            .collect()
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl Codec {
             ("AV1", Codec::Av1),
             ("opus", Codec::Opus),
         ];
-        let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let known = NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         known.map(|&(_, codec)| codec)
     }
 
@@ -118,7 +120,10 @@ pub struct FrameInfo {
     pub numbers: Numbers,
 }
 
-const _: () = assert!(size_of::<FrameInfo>() <= 48, "FrameInfo is kept beside every packet");
+const _: () = assert!(
+    size_of::<FrameInfo>() <= 48,
+    "FrameInfo is kept beside every packet"
+);
 
 /// What each codec remembers.
 #[derive(Debug)]
@@ -159,7 +164,11 @@ impl Inspector {
             Codec::Av1 => State::Av1(av1::Av1::default()),
             Codec::Opus => State::Opus,
         };
-        Self { state, units: Units::default(), dependency: dependency::Tracker::default() }
+        Self {
+            state,
+            units: Units::default(),
+            dependency: dependency::Tracker::default(),
+        }
     }
 
     /// Classifies a packet. A payload that makes no sense says nothing.
@@ -173,14 +182,25 @@ impl Inspector {
         dependency_descriptor: Option<&[u8]>,
     ) -> FrameInfo {
         let unit = self.units.at(timestamp);
-        let mut info = FrameInfo { end: marker, temporal_switch: true, ..FrameInfo::default() };
+        let mut info = FrameInfo {
+            end: marker,
+            temporal_switch: true,
+            ..FrameInfo::default()
+        };
         match &mut self.state {
             State::H264(state) => state.inspect(payload, unit, &mut info),
             State::H265(state) => state.inspect(payload, unit, &mut info),
             State::Vp8 => return vp8::inspect(payload, unit, info),
             State::Vp9(state) => return state.inspect(payload, unit, info),
             State::Av1(state) => state.inspect(payload, unit, &mut info),
-            State::Opus => return FrameInfo { start: true, key: true, end: true, ..info },
+            State::Opus => {
+                return FrameInfo {
+                    start: true,
+                    key: true,
+                    end: true,
+                    ..info
+                };
+            }
         }
         if let Some(descriptor) = dependency_descriptor {
             self.dependency.inspect(descriptor, unit, &mut info);
@@ -234,7 +254,13 @@ mod tests {
     fn an_empty_payload_says_nothing() {
         for codec in [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1] {
             let info = Inspector::new(codec).inspect(&[], false, 0, Some(&[]));
-            assert_eq!(info, FrameInfo { temporal_switch: true, ..FrameInfo::default() });
+            assert_eq!(
+                info,
+                FrameInfo {
+                    temporal_switch: true,
+                    ..FrameInfo::default()
+                }
+            );
         }
     }
 

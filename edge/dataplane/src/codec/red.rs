@@ -11,7 +11,9 @@ pub fn primary(payload: &[u8]) -> Option<(u8, Range<usize>)> {
             let begins = at + 1 + redundant;
             return (begins <= payload.len()).then_some((first & 0x7f, begins..payload.len()));
         }
-        let &[high, low] = payload.get(at + 2..at + 4)? else { return None };
+        let &[high, low] = payload.get(at + 2..at + 4)? else {
+            return None;
+        };
         redundant += usize::from(u16::from_be_bytes([high, low]) & 0x3ff);
         at += 4;
     }

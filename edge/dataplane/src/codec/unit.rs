@@ -49,8 +49,14 @@ impl Units {
         if self.late.timestamp == Some(timestamp) {
             return &mut self.late;
         }
-        let opened = Unit { timestamp: Some(timestamp), ..Unit::default() };
-        let behind = self.newest.timestamp.map(|newest| newest.wrapping_sub(timestamp));
+        let opened = Unit {
+            timestamp: Some(timestamp),
+            ..Unit::default()
+        };
+        let behind = self
+            .newest
+            .timestamp
+            .map(|newest| newest.wrapping_sub(timestamp));
         if behind.is_some_and(|behind| behind <= LATE) {
             self.late = opened;
             return &mut self.late;

@@ -24,8 +24,12 @@ struct Descriptor {
 
 /// Classifies a payload.
 pub fn inspect(payload: &[u8], unit: &mut Unit, mut info: FrameInfo) -> FrameInfo {
-    let Some(descriptor) = parse(payload) else { return info };
-    let frame = payload.get(usize::from(descriptor.length)..).unwrap_or_default();
+    let Some(descriptor) = parse(payload) else {
+        return info;
+    };
+    let frame = payload
+        .get(usize::from(descriptor.length)..)
+        .unwrap_or_default();
     if descriptor.start {
         unit.key = frame.first().is_some_and(|byte| byte & 1 == 0);
         info.dimensions = unit.key.then(|| dimensions(frame)).flatten();
@@ -88,7 +92,9 @@ pub(super) fn picture_id(payload: &[u8], at: u8) -> Option<(PictureId, u8)> {
 
 /// Width and height of a key frame header (RFC 6386, section 9.1).
 fn dimensions(frame: &[u8]) -> Option<(u16, u16)> {
-    let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = frame else { return None };
+    let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = frame else {
+        return None;
+    };
     let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
     Some((width & 0x3fff, height & 0x3fff))
 }
@@ -101,18 +107,41 @@ mod tests {
         inspect(
             payload,
             &mut Unit::default(),
-            FrameInfo { temporal_switch: true, ..FrameInfo::default() },
+            FrameInfo {
+                temporal_switch: true,
+                ..FrameInfo::default()
+            },
         )
     }
 
     #[test]
     fn table_of_descriptors() {
-        type Row =
-            (&'static [u8], Option<PictureId>, Option<ByteNumber>, u8, bool, Option<ByteNumber>);
+        type Row = (
+            &'static [u8],
+            Option<PictureId>,
+            Option<ByteNumber>,
+            u8,
+            bool,
+            Option<ByteNumber>,
+        );
         let table: [Row; 8] = [
             (&[0x10, 1], None, None, 0, true, None),
-            (&[0x90, 0x80, 0x11, 1], Some((2, false, 0x11)), None, 0, true, None),
-            (&[0x90, 0x80, 0x91, 0x22, 1], Some((2, true, 0x1122)), None, 0, true, None),
+            (
+                &[0x90, 0x80, 0x11, 1],
+                Some((2, false, 0x11)),
+                None,
+                0,
+                true,
+                None,
+            ),
+            (
+                &[0x90, 0x80, 0x91, 0x22, 1],
+                Some((2, true, 0x1122)),
+                None,
+                0,
+                true,
+                None,
+            ),
             (&[0x90, 0x40, 7, 1], None, Some((2, 7)), 0, true, None),
             (&[0x90, 0x20, 0xa0, 1], None, None, 2, true, None),
             (&[0x90, 0x20, 0x40, 1], None, None, 1, false, None),
@@ -128,8 +157,20 @@ mod tests {
         ];
         for (payload, picture_id, tl0, temporal, switch, keyidx) in table {
             let info = one(payload);
-            assert_eq!(info.numbers, Numbers::Vp8 { picture_id, tl0, keyidx }, "{payload:x?}");
-            assert_eq!((info.temporal, info.temporal_switch), (temporal, switch), "{payload:x?}");
+            assert_eq!(
+                info.numbers,
+                Numbers::Vp8 {
+                    picture_id,
+                    tl0,
+                    keyidx
+                },
+                "{payload:x?}"
+            );
+            assert_eq!(
+                (info.temporal, info.temporal_switch),
+                (temporal, switch),
+                "{payload:x?}"
+            );
             assert!(info.start && !info.key, "{payload:x?}");
         }
     }

@@ -30,11 +30,15 @@ impl Vp9 {
         unit: &mut Unit,
         mut info: FrameInfo,
     ) -> FrameInfo {
-        let Some(descriptor) = descriptor::parse(payload) else { return info };
+        let Some(descriptor) = descriptor::parse(payload) else {
+            return info;
+        };
         if descriptor.start {
             unit.spatial = descriptor.spatial;
             unit.discardable = false;
-            let bytes = payload.get(usize::from(descriptor.length)..).unwrap_or_default();
+            let bytes = payload
+                .get(usize::from(descriptor.length)..)
+                .unwrap_or_default();
             self.open(frame::parse(bytes), &descriptor, unit, &mut info);
         }
         info.start = descriptor.start;
@@ -45,7 +49,10 @@ impl Vp9 {
         info.temporal_switch = descriptor.temporal == 0 || descriptor.switch || info.key;
         info.discardable = unit.discardable && unit.spatial == descriptor.spatial;
         info.dimensions = descriptor.dimensions.or(info.dimensions);
-        info.numbers = Numbers::Vp9 { picture_id: descriptor.picture_id, tl0: descriptor.tl0 };
+        info.numbers = Numbers::Vp9 {
+            picture_id: descriptor.picture_id,
+            tl0: descriptor.tl0,
+        };
         info
     }
 
@@ -58,7 +65,10 @@ impl Vp9 {
     ) {
         let lowest = descriptor.spatial == 0;
         match head {
-            Some(frame::Head::Key { profile, dimensions }) => {
+            Some(frame::Head::Key {
+                profile,
+                dimensions,
+            }) => {
                 self.profile = Some(profile);
                 info.dimensions = lowest.then_some(dimensions).flatten();
                 unit.key |= lowest && !descriptor.predicted;
@@ -85,7 +95,11 @@ mod tests {
 
     #[test]
     fn a_key_frame_tells_its_size_and_marks_its_later_packets() {
-        let infos = run(&[(&[0x88, 0x05], &KEY), (&[0x80, 0x05], &[1]), (&[0x84, 0x05], &[1])]);
+        let infos = run(&[
+            (&[0x88, 0x05], &KEY),
+            (&[0x80, 0x05], &[1]),
+            (&[0x84, 0x05], &[1]),
+        ]);
         assert!(infos.iter().all(|info| info.key));
         assert_eq!(infos[0].dimensions, Some((640, 360)));
         assert!(infos[0].start && infos[2].end && !infos[1].start && !infos[1].end);
@@ -94,8 +108,10 @@ mod tests {
     #[test]
     fn an_upper_spatial_layer_that_joins_late_is_no_start_point() {
         // Non-flexible, L: SID 0 predicted; then SID 1, D, not predicted.
-        let infos =
-            run(&[(&[0xe8, 5, 0x00, 1], &[0x86, 0, 1]), (&[0xa8, 5, 0x03, 1], &[0x86, 0, 1])]);
+        let infos = run(&[
+            (&[0xe8, 5, 0x00, 1], &[0x86, 0, 1]),
+            (&[0xa8, 5, 0x03, 1], &[0x86, 0, 1]),
+        ]);
         assert!(!infos[0].key && !infos[1].key);
         assert_eq!(infos[1].spatial, 1);
     }

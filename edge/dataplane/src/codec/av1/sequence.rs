@@ -20,7 +20,10 @@ pub struct Sequence {
 impl Sequence {
     /// Format parameters of the RTP payload format, section 7.1.
     pub fn format_parameters(&self) -> String {
-        format!("profile={};level-idx={};tier={}", self.profile, self.level_idx, self.tier)
+        format!(
+            "profile={};level-idx={};tier={}",
+            self.profile, self.level_idx, self.tier
+        )
     }
 }
 
@@ -29,8 +32,11 @@ pub fn parse(body: &[u8]) -> Option<Sequence> {
     let mut bits = Bits::new(body);
     let profile = u8::try_from(bits.read(3)?).ok()?;
     bits.bit()?; // still_picture
-    let (level_idx, tier) =
-        if bits.bit()? { (bits.read(5)?, false) } else { operating_points(&mut bits)? };
+    let (level_idx, tier) = if bits.bit()? {
+        (bits.read(5)?, false)
+    } else {
+        operating_points(&mut bits)?
+    };
     let width_bits = bits.read(4)? + 1;
     let height_bits = bits.read(4)? + 1;
     let width = bits.read(width_bits)? + 1;

@@ -7,7 +7,11 @@ use crate::codec::{Codec, Inspector};
 /// A VP8 packet: 15-bit or 7-bit id, TL0PICIDX, TID and KEYIDX.
 fn vp8(wide: bool, id: u16, tl0: u8, keyidx: u8) -> Vec<u8> {
     let [high, low] = (id & 0x7fff).to_be_bytes();
-    let id = if wide { vec![0x80 | high, low] } else { vec![low & 0x7f] };
+    let id = if wide {
+        vec![0x80 | high, low]
+    } else {
+        vec![low & 0x7f]
+    };
     [&[0x90, 0xf0][..], &id, &[tl0, 0x40 | keyidx & 0x1f, 1]].concat()
 }
 
@@ -25,8 +29,14 @@ fn sent(continuity: &mut Continuity, packet: &[u8]) -> (Vec<u8>, Numbers) {
 
 fn id_of(numbers: Numbers) -> u16 {
     match numbers {
-        Numbers::Vp8 { picture_id: Some((_, _, id)), .. } => id,
-        Numbers::Vp9 { picture_id: Some((_, _, id)), .. } => id,
+        Numbers::Vp8 {
+            picture_id: Some((_, _, id)),
+            ..
+        } => id,
+        Numbers::Vp9 {
+            picture_id: Some((_, _, id)),
+            ..
+        } => id,
         other => panic!("no picture id in {other:?}"),
     }
 }
@@ -36,8 +46,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -48,8 +60,11 @@ fn picture_ids_grow_by_one_over_any_switches_and_gaps() {
         let mut dice = Dice(seed);
         let wide = seed % 3 != 0;
         let mask = if wide { 0x7fff } else { 0x7f };
-        let mut ids =
-            [dice.roll(0x8000) as u16, dice.roll(0x8000) as u16, dice.roll(0x8000) as u16];
+        let mut ids = [
+            dice.roll(0x8000) as u16,
+            dice.roll(0x8000) as u16,
+            dice.roll(0x8000) as u16,
+        ];
         let (mut continuity, mut layer, mut last) = (Continuity::new(), 0, None::<u16>);
         for _ in 0..500 {
             for id in &mut ids {
@@ -67,7 +82,10 @@ fn picture_ids_grow_by_one_over_any_switches_and_gaps() {
             }
             let id = id_of(sent(&mut continuity, &packet).1);
             (1..packets).for_each(|_| assert_eq!(id_of(sent(&mut continuity, &packet).1), id));
-            assert!(last.is_none_or(|last| id == (last.wrapping_add(1) & mask)), "seed {seed}");
+            assert!(
+                last.is_none_or(|last| id == (last.wrapping_add(1) & mask)),
+                "seed {seed}"
+            );
             last = Some(id);
         }
     }
@@ -79,8 +97,11 @@ fn all_numbers_of_vp8_follow_over_a_switch() {
     sent(&mut continuity, &vp8(true, 0x7fff, 255, 31));
     continuity.on_switch();
     let (payload, numbers) = sent(&mut continuity, &vp8(true, 77, 9, 4));
-    let expected =
-        Numbers::Vp8 { picture_id: Some((2, true, 0)), tl0: Some((4, 0)), keyidx: Some((5, 0)) };
+    let expected = Numbers::Vp8 {
+        picture_id: Some((2, true, 0)),
+        tl0: Some((4, 0)),
+        keyidx: Some((5, 0)),
+    };
     assert_eq!(numbers, expected);
     assert_eq!(payload, vp8(true, 0, 0, 0), "nothing else is touched");
 }
@@ -135,8 +156,10 @@ fn vp9_keeps_gaps_because_references_are_differences() {
 fn frame_numbers_follow_over_a_switch_and_keep_gaps() {
     let mut continuity = Continuity::new();
     let send = |continuity: &mut Continuity, frame_number: u16| {
-        let info =
-            FrameInfo { numbers: Numbers::Dependency { frame_number }, ..FrameInfo::default() };
+        let info = FrameInfo {
+            numbers: Numbers::Dependency { frame_number },
+            ..FrameInfo::default()
+        };
         let mut descriptor = [0xc0, 0, 0, 0xaa];
         continuity.apply(&info, &mut [], Some(&mut descriptor));
         assert_eq!((descriptor[0], descriptor[3]), (0xc0, 0xaa));

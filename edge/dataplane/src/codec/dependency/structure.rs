@@ -93,7 +93,11 @@ impl Structure {
             temporal: template.temporal,
             dtis: template.dtis,
             predicted: template.predicted,
-            dimensions: self.dimensions.get(usize::from(template.spatial)).copied().flatten(),
+            dimensions: self
+                .dimensions
+                .get(usize::from(template.spatial))
+                .copied()
+                .flatten(),
         })
     }
 
@@ -101,7 +105,9 @@ impl Structure {
     pub(super) fn target(&self, frame: Frame) -> Option<u32> {
         let wanted = (frame.spatial, frame.temporal);
         let position = self.layers.iter().position(|&layers| layers == wanted)?;
-        u32::try_from(position).ok().filter(|&target| target < self.targets)
+        u32::try_from(position)
+            .ok()
+            .filter(|&target| target < self.targets)
     }
 
     /// A mask with every decode target set.
@@ -123,8 +129,14 @@ impl Structure {
         for (target, layers) in (0..self.targets).zip(self.layers.iter_mut()) {
             let part = |template: &&Template| template.dtis.of(target) != Dti::NotPresent;
             let of_target = || self.templates.iter().filter(part);
-            layers.0 = of_target().map(|template| template.spatial).max().unwrap_or(0);
-            layers.1 = of_target().map(|template| template.temporal).max().unwrap_or(0);
+            layers.0 = of_target()
+                .map(|template| template.spatial)
+                .max()
+                .unwrap_or(0);
+            layers.1 = of_target()
+                .map(|template| template.temporal)
+                .max()
+                .unwrap_or(0);
         }
     }
 }
@@ -146,7 +158,14 @@ pub(super) fn parse(bits: &mut Bits) -> Option<Structure> {
     let chains = skip_chains(bits, targets, &templates)?;
     let dimensions = resolutions(bits, &templates)?;
     let layers = [(0, 0); 32];
-    let mut structure = Structure { offset, targets, chains, templates, layers, dimensions };
+    let mut structure = Structure {
+        offset,
+        targets,
+        chains,
+        templates,
+        layers,
+        dimensions,
+    };
     structure.derive_layers();
     Some(structure)
 }

@@ -10,17 +10,22 @@ struct Writer(Vec<bool>);
 
 impl Writer {
     fn put(mut self, value: u32, count: u32) -> Self {
-        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        self.0
+            .extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
         self
     }
 
     fn all(self, values: &[u32], count: u32) -> Self {
-        values.iter().fold(self, |writer, &value| writer.put(value, count))
+        values
+            .iter()
+            .fold(self, |writer, &value| writer.put(value, count))
     }
 
     fn bytes(self) -> Vec<u8> {
         let byte = |bits: &[bool]| {
-            (0..8).fold(0, |byte, at| byte << 1 | u8::from(bits.get(at) == Some(&true)))
+            (0..8).fold(0, |byte, at| {
+                byte << 1 | u8::from(bits.get(at) == Some(&true))
+            })
         };
         self.0.chunks(8).map(byte).collect()
     }
@@ -33,7 +38,8 @@ fn dtis(writer: Writer, text: &str) -> Writer {
         'S' => 2,
         _ => 3,
     };
-    text.chars().fold(writer, |writer, letter| writer.put(code(letter), 2))
+    text.chars()
+        .fold(writer, |writer, letter| writer.put(code(letter), 2))
 }
 
 /// L1T3: templates key, T0, T1, T2 after T0, T2 after T1.
@@ -46,8 +52,9 @@ fn l1t3() -> Vec<u8> {
         .put(0, 6)
         .put(2, 5) // three decode targets
         .all(&[0, 1, 1, 0, 3], 2);
-    let writer =
-        ["SSS", "SSS", "-DS", "--D", "--D"].iter().fold(writer, |writer, text| dtis(writer, text));
+    let writer = ["SSS", "SSS", "-DS", "--D", "--D"]
+        .iter()
+        .fold(writer, |writer, text| dtis(writer, text));
     writer
         .put(0, 1) // key: no reference
         .put(1, 1)
@@ -109,14 +116,29 @@ fn a_descriptor_before_any_structure_tells_what_is_mandatory() {
     let mut inspector = Inspector::new(Codec::Av1);
     let info = inspector.inspect(&[0x10, 0x30, 0x30], false, 0, Some(&[0x41, 0x12, 0x34]));
     assert!(!info.start && info.end);
-    assert_eq!(info.numbers, Numbers::Dependency { frame_number: 0x1234 });
+    assert_eq!(
+        info.numbers,
+        Numbers::Dependency {
+            frame_number: 0x1234
+        }
+    );
 }
 
 #[test]
 fn custom_fields_replace_those_of_the_template() {
     let (_, structure) = parse(&l1t3(), None).expect("a whole descriptor");
-    let bytes = Writer::default().put(0b11, 2).put(1, 6).put(7, 16).put(0b01111, 5).put(0b011, 3);
-    let bytes = dtis(bytes, "DD-").put(1, 2).put(0, 4).put(0, 2).put(9, 8).bytes();
+    let bytes = Writer::default()
+        .put(0b11, 2)
+        .put(1, 6)
+        .put(7, 16)
+        .put(0b01111, 5)
+        .put(0b011, 3);
+    let bytes = dtis(bytes, "DD-")
+        .put(1, 2)
+        .put(0, 4)
+        .put(0, 2)
+        .put(9, 8)
+        .bytes();
     let (descriptor, fresh) = parse(&bytes, structure.as_ref()).expect("a whole descriptor");
     let frame = descriptor.frame.expect("a known template");
     assert!(fresh.is_none() && frame.predicted && frame.dtis.discardable());
@@ -136,8 +158,13 @@ fn cut_structures_and_unknown_templates_say_nothing() {
 
 #[test]
 fn more_than_64_templates_are_refused() {
-    let endless =
-        Writer::default().put(0, 24).put(0b10000, 5).put(0, 6).put(0, 5).all(&[0; 64], 2).put(3, 2);
+    let endless = Writer::default()
+        .put(0, 24)
+        .put(0b10000, 5)
+        .put(0, 6)
+        .put(0, 5)
+        .all(&[0; 64], 2)
+        .put(3, 2);
     assert!(parse(&endless.put(0, 32).put(0, 32).bytes(), None).is_none());
 }
 

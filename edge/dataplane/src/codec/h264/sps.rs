@@ -25,7 +25,10 @@ pub struct Sps {
 impl Sps {
     /// The value of `profile-level-id` (RFC 6184, section 8.1).
     pub fn profile_level_id(&self) -> String {
-        format!("{:02x}{:02x}{:02x}", self.profile_idc, self.constraints, self.level_idc)
+        format!(
+            "{:02x}{:02x}{:02x}",
+            self.profile_idc, self.constraints, self.level_idc
+        )
     }
 }
 
@@ -37,18 +40,31 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
 
 /// Parses what follows the NAL header.
 pub(super) fn parse_body(body: &[u8]) -> Option<Sps> {
-    let &[profile_idc, constraints, level_idc, ..] = body else { return None };
+    let &[profile_idc, constraints, level_idc, ..] = body else {
+        return None;
+    };
     let mut bits = Bits::escaped(body);
     bits.skip(24)?;
     bits.ue()?; // seq_parameter_set_id
-    let chroma = if HIGH_PROFILES.contains(&u32::from(profile_idc)) { high(&mut bits)? } else { 1 };
+    let chroma = if HIGH_PROFILES.contains(&u32::from(profile_idc)) {
+        high(&mut bits)?
+    } else {
+        1
+    };
     bits.ue()?; // log2_max_frame_num_minus4
     picture_order(&mut bits)?;
     bits.ue()?; // max_num_ref_frames
     bits.bit()?; // gaps_in_frame_num_value_allowed_flag
     let (width, height) = dimensions(&mut bits, chroma)?;
     let reorder_frames = if bits.bit()? { vui(&mut bits) } else { None };
-    Some(Sps { profile_idc, constraints, level_idc, width, height, reorder_frames })
+    Some(Sps {
+        profile_idc,
+        constraints,
+        level_idc,
+        width,
+        height,
+        reorder_frames,
+    })
 }
 
 /// Chroma format (0 too when planes are separate), bit depth and scaling lists.

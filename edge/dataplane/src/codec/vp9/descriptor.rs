@@ -53,7 +53,10 @@ impl Reader<'_> {
 
 /// Parses the descriptor of a payload.
 pub fn parse(payload: &[u8]) -> Option<Descriptor> {
-    let mut reader = Reader { bytes: payload, at: 0 };
+    let mut reader = Reader {
+        bytes: payload,
+        at: 0,
+    };
     let first = reader.byte()?;
     let flexible = first & 0x10 != 0;
     let mut found = Descriptor {
@@ -129,8 +132,23 @@ mod tests {
         let plain = Descriptor::default;
         let id = |value| Some((1, true, value));
         for (payload, expected) in [
-            (&[0x0c][..], Descriptor { start: true, end: true, length: 1, ..plain() }),
-            (&[0x80, 0x7f], Descriptor { picture_id: Some((1, false, 127)), length: 2, ..plain() }),
+            (
+                &[0x0c][..],
+                Descriptor {
+                    start: true,
+                    end: true,
+                    length: 1,
+                    ..plain()
+                },
+            ),
+            (
+                &[0x80, 0x7f],
+                Descriptor {
+                    picture_id: Some((1, false, 127)),
+                    length: 2,
+                    ..plain()
+                },
+            ),
             (
                 // I, P, L, B; 15-bit id; TID 2, U, SID 1, D; TL0PICIDX.
                 &[0xe8, 0x81, 0x02, 0x53, 0x09],
@@ -162,8 +180,15 @@ mod tests {
             ),
             (
                 // V: two spatial layers with sizes, a group of two pictures.
-                &[0x0a, 0x38, 1, 64, 0, 180, 2, 128, 1, 104, 2, 0x14, 2, 0x34, 1],
-                Descriptor { start: true, dimensions: Some((640, 360)), length: 15, ..plain() },
+                &[
+                    0x0a, 0x38, 1, 64, 0, 180, 2, 128, 1, 104, 2, 0x14, 2, 0x34, 1,
+                ],
+                Descriptor {
+                    start: true,
+                    dimensions: Some((640, 360)),
+                    length: 15,
+                    ..plain()
+                },
             ),
         ] {
             assert_eq!(parse(payload), Some(expected), "{payload:x?}");

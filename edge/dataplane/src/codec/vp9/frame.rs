@@ -37,7 +37,10 @@ pub fn parse(frame: &[u8]) -> Option<Head> {
     let shown = bits.bit()?;
     let resilient = bits.bit()?;
     if key {
-        return Some(Head::Key { profile, dimensions: size(&mut bits, profile) });
+        return Some(Head::Key {
+            profile,
+            dimensions: size(&mut bits, profile),
+        });
     }
     let intra_only = !shown && bits.bit()?;
     if !resilient {
@@ -49,7 +52,9 @@ pub fn parse(frame: &[u8]) -> Option<Head> {
             colours(&mut bits, profile)?;
         }
     }
-    Some(Head::Other { refreshes: bits.read(8)? != 0 })
+    Some(Head::Other {
+        refreshes: bits.read(8)? != 0,
+    })
 }
 
 fn size(bits: &mut Bits, profile: u8) -> Option<(u16, u16)> {
@@ -58,7 +63,10 @@ fn size(bits: &mut Bits, profile: u8) -> Option<(u16, u16)> {
     }
     colours(bits, profile)?;
     let (width, height) = (bits.read(16)?, bits.read(16)?);
-    Some((u16::try_from(width + 1).ok()?, u16::try_from(height + 1).ok()?))
+    Some((
+        u16::try_from(width + 1).ok()?,
+        u16::try_from(height + 1).ok()?,
+    ))
 }
 
 fn colours(bits: &mut Bits, profile: u8) -> Option<()> {
