@@ -23,6 +23,7 @@ use crate::subscriber::Egress;
 use crate::transmit::{Batch, Path, Tos};
 use crate::types::Micros;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -163,6 +164,30 @@ pub enum Bus {
 /// B-frames.
 type LayerShape = (String, u8, u16, u16, bool, Option<String>, bool);
 
+/// Streams by number. Python gives the numbers, one after another: they need no hashing that
+/// withstands an enemy, and a fan-out looks one up per player.
+type Streams = HashMap<u32, Stream, BuildHasherDefault<NumberHasher>>;
+
+/// Spreads consecutive numbers (Knuth's multiplicative hashing).
+#[derive(Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// A fan-out in progress.
 #[derive(Clone, Copy, Debug)]
 struct Job {
@@ -189,7 +214,7 @@ pub struct Engine {
     /// Slots by validated path.
     paths: HashMap<Path, u32>,
     /// Streams by number.
-    streams: HashMap<u32, Stream>,
+    streams: Streams,
     /// Tier of streams that have none of their own.
     tier: u8,
     /// Streams with packets held back for the rest of their frame, and since when.
@@ -231,7 +256,7 @@ impl Engine {
             handles: HashMap::new(),
             users: HashMap::new(),
             paths: HashMap::new(),
-            streams: HashMap::new(),
+            streams: Streams::default(),
             tier: 0,
             held: Vec::new(),
             jobs: VecDeque::new(),
@@ -444,7 +469,7 @@ impl Engine {
     }
 
     /// A session beside the streams, so that one can be sent to the other.
-    fn split(&mut self, slot: u32) -> Option<(&mut Session, &mut HashMap<u32, Stream>)> {
+    fn split(&mut self, slot: u32) -> Option<(&mut Session, &mut Streams)> {
         let session = self.sessions.get_mut(slot as usize)?.as_deref_mut()?;
         Some((session, &mut self.streams))
     }

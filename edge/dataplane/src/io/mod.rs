@@ -276,7 +276,7 @@ impl Worker {
         let (socket, listener) = bind(ip, number, config)?;
         socket.set_nonblocking(true)?;
         let fd = socket.as_raw_fd();
-        sys::prepare_udp(fd, ip.is_ipv6())?;
+        sys::prepare_udp(fd, ip.is_ipv6(), config.dscp)?;
         let granted = sys::set_buffer(fd, true, config.receive_buffer_bytes)?;
         sys::set_buffer(fd, false, config.send_buffer_bytes)?;
         let poller = Poller::new()?;

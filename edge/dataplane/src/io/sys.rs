@@ -1,7 +1,7 @@
 //! System calls: the only unsafe code of the crate. Each block states why it is sound.
 #![allow(unsafe_code)]
 
-use crate::transmit::{BATCH_MESSAGES, Batch, Message, Path};
+use crate::transmit::{BATCH_MESSAGES, Batch, Message, Path, Tos};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -78,8 +78,16 @@ pub fn set_buffer(fd: RawFd, receive: bool, bytes: usize) -> io::Result<usize> {
     Ok(option(fd, libc::SOL_SOCKET, plain)? as usize / 2)
 }
 
-/// Prepare a UDP socket: drop counter, no fragmentation and no path MTU cache look-ups.
-pub fn prepare_udp(fd: RawFd, ipv6: bool) -> io::Result<()> {
+/// Prepare a UDP socket: drop counter, no fragmentation and no path MTU cache look-ups, and the
+/// traffic class of video, so that only the few other messages must name theirs.
+pub fn prepare_udp(fd: RawFd, ipv6: bool, dscp: bool) -> io::Result<()> {
+    if dscp {
+        let video = Tos::Video as i32;
+        set_option(fd, libc::SOL_IP, libc::IP_TOS, video)?;
+        if ipv6 {
+            set_option(fd, libc::SOL_IPV6, libc::IPV6_TCLASS, video)?;
+        }
+    }
     set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     set_option(
         fd,
@@ -437,7 +445,7 @@ impl Sender {
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.as_mut_ptr().cast();
-            let tos = (self.dscp && message.tos as u8 != 0).then_some(message.tos as i32);
+            let tos = (self.dscp && message.tos != Tos::Video).then_some(message.tos as i32);
             let ipv6_peer = self.ipv6 && peer.is_ipv6();
             write_control(&mut header.msg_hdr, message, tos, ipv6_peer);
             count += 1;
